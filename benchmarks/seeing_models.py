@@ -25,8 +25,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from llm_export.errors import LlmExportError
 from llm_export.models.hf.auto_class import IMAGE_TEXT
 from llm_export.models.hf.config import build_model, quietly
+from llm_export.models.hf.text_facts import without_loading
 from llm_export.models.hf.weights import random_model
-from llm_export.models.vision.library.follow import followed
+from llm_export.models.vision.library.follow import followed, sizes_of
 from llm_export.models.vision.library.model import LibraryVisionModel
 from llm_export.models.vision.library.parts import split
 from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
@@ -98,13 +99,18 @@ def verdict(model_type: str) -> Verdict:
         first = next(iter(str(error).splitlines()), "")
         return Verdict("no tiny member", f"{type(error).__name__}: {first}")
     try:
-        with torch.device("meta"):
-            outline = build_model(config, IMAGE_TEXT)
-            images = followed(outline, split(outline))
+        images = without_loading(lambda device: _images(config))
+        if images is None:
+            return Verdict("refused", "an image cannot be followed before the model is loaded")
         with torch.no_grad(), quietly():
             return _compared(hf.eval(), images)
     except LlmExportError as error:
         return Verdict("refused", error.what)
+
+
+def _images(config: Any) -> Any:
+    outline = build_model(config, IMAGE_TEXT)
+    return followed(outline, split(outline))
 
 
 def _compared(hf: Any, images: Any) -> Verdict:
@@ -115,7 +121,10 @@ def _compared(hf: Any, images: Any) -> Verdict:
     ids = [*plain[:4], *shown, *plain[4:7], *shown, *plain[7:]]
     two = pixels[None] if images.stacked else pixels
     twice = torch.cat([two, two], dim=int(images.stacked))
-    whole = hf(input_ids=torch.tensor([ids]), pixel_values=twice, use_cache=False).logits[0]
+    sizes = {k: torch.tensor([*v, *v]) for k, v in sizes_of(hf, pixels).items()}
+    whole = hf(input_ids=torch.tensor([ids]), pixel_values=twice, use_cache=False, **sizes).logits[
+        0
+    ]
     model = LibraryVisionModel(
         hf, split(hf, images.unused), images, CONTEXT, "plain", all_logits=True
     )

@@ -20,7 +20,7 @@ from llm_export.models.vision.config import Size
 from llm_export.models.vision.library.parts import Parts
 
 _TEXT = 2  # tokens before and behind an image
-_BESIDE = {"self", "pixel_values", "kwargs"}
+_BESIDE = {"self", "pixel_values", "kwargs", "image_sizes"}
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,21 @@ def _encoder(hf: Any) -> Any:
     return getattr(inner, "get_image_features", None) or getattr(hf, "get_image_features", None)
 
 
+def sizes_of(hf: Any, pixels: Tensor) -> dict[str, Any]:
+    """Height and width of the image [..., h, w], where a model wants to know them too."""
+    known = inspect.signature(_encoder(hf)).parameters
+    return {"image_sizes": [list(pixels.shape[-2:])]} if "image_sizes" in known else {}
+
+
+def _features(hf: Any, pixels: Tensor, stacked: bool) -> tuple[list[Tensor], list[str]]:
+    given = pixels[None] if stacked else pixels
+    return features_of(_encoder(hf)(given, **sizes_of(hf, pixels)))
+
+
 def encoded(hf: Any, pixels: Tensor, stacked: bool) -> Tensor:
     """[1, 3, h, w] -> [1, n, H] float32."""
     with one_image():
-        found, _ = features_of(_encoder(hf)(pixels[None] if stacked else pixels))
+        found, _ = _features(hf, pixels, stacked)
         rows = [each.reshape(-1, each.shape[-1]) for each in found]
         return (rows[0] if len(rows) == 1 else torch.cat(rows))[None].float()
 
@@ -139,19 +150,19 @@ def followed(hf: Any, parts: Parts, stated: Size | None = None) -> LibraryImages
     token, size = image_token(hf.config), image_size(hf.config, stated)
     width = int(hf.config.get_text_config(decoder=True).hidden_size)
     pixels = torch.zeros(1, 3, *size, device=hf.device)
-    stacked, count = _stacked(parts.vision, pixels, width)
+    stacked, count = _stacked(parts.vision, pixels, width, stated)
     unused = _unused(parts.vision, pixels, stacked)
     _require_same_call(hf, pixels[None] if stacked else pixels, token, count)
     return LibraryImages(size, count, token, stacked, unused)
 
 
-def _stacked(vision: Any, pixels: Tensor, width: int) -> tuple[bool, int]:
+def _stacked(vision: Any, pixels: Tensor, width: int, stated: Size | None) -> tuple[bool, int]:
     """(whether pixels are stacked, tokens of an image)"""
     failures = []
     for stacked in (False, True):
         try:
             with torch.no_grad(), quietly(), unchecked(), one_image():
-                found, more = features_of(_encoder(vision)(pixels[None] if stacked else pixels))
+                found, more = _features(vision, pixels, stacked)
         except Exception as error:  # each model fails in its own way
             failures.append(error)
             continue
@@ -160,12 +171,18 @@ def _stacked(vision: Any, pixels: Tensor, width: int) -> tuple[bool, int]:
         if found and all(each.shape[-1] == width for each in found):
             return stacked, sum(each.shape[:-1].numel() for each in found)
         failures.append(ValueError("features have another width than the text"))
-    last = failures[0] if isinstance(failures[-1], ValueError) else failures[-1]
-    line = next(iter(str(last).splitlines()), "")
+    # Pixels of the wrong form are no reason.
+    told = failures[1] if "values to unpack" in str(failures[0]) else failures[0]
+    line = next(iter(str(told).splitlines()), "")
+    shape, said = tuple(pixels.shape[2:]), f"{type(told).__name__}: {line}"
+    if stated is not None:
+        raise CheckpointError(
+            f"the vision encoder of {type(vision).__name__} fails for an image of {shape}: {said}",
+            where="model.task_options.image_size", fix="the size that the model was trained with",
+        ) from told  # fmt: skip
     raise refusal(
-        vision, "its vision encoder cannot be followed for one image of "
-        f"{tuple(pixels.shape[2:])}: {type(last).__name__}: {line}",
-    ) from last  # fmt: skip
+        vision, f"its vision encoder cannot be followed for one image of {shape}: {said}"
+    ) from told
 
 
 def _unused(vision: Any, pixels: Tensor, stacked: bool) -> tuple[str, ...]:
@@ -204,7 +221,7 @@ def _require_same_call(hf: Any, pixels: Tensor, token: int, count: int) -> None:
         CheckpointError: the language model gets something of an image beside embeddings.
     """
     ids = torch.full((1, count + 2 * _TEXT), token, dtype=torch.int64, device=hf.device)
-    seeing = _given(hf, input_ids=ids, pixel_values=pixels)
+    seeing = _given(hf, input_ids=ids, pixel_values=pixels, **sizes_of(hf, pixels))
     width = int(hf.config.get_text_config(decoder=True).hidden_size)
     reading = _given(hf, inputs_embeds=torch.zeros(1, ids.shape[1], width, device=hf.device))
     for name in sorted({*seeing, *reading}):

@@ -13,7 +13,7 @@ from llm_export.models.contract import ProgramForm
 from llm_export.models.hf.model import HFModel
 from llm_export.models.hf.prepare import prepare, prepare_encoder
 from llm_export.models.programs.method import Method
-from llm_export.models.vision.library.follow import LibraryImages, encoded
+from llm_export.models.vision.library.follow import LibraryImages, encoded, sizes_of
 from llm_export.models.vision.library.parts import Parts, at_path
 from llm_export.models.vision.seeing_model import SeeingModel
 
@@ -124,7 +124,10 @@ class LibraryVisionModel(SeeingModel):
         hf, images = self._whole[0], self.config
         ids = [*before, *[images.image_token_id] * images.tokens_per_image, *after]
         shown = pixels[None] if images.stacked else pixels
-        found: Tensor = hf(input_ids=torch.tensor([ids]), pixel_values=shown, use_cache=False)[0]
+        sizes = {name: torch.tensor(value) for name, value in sizes_of(hf, pixels).items()}
+        found: Tensor = hf(
+            input_ids=torch.tensor([ids]), pixel_values=shown, use_cache=False, **sizes
+        )[0]
         return found[0]
 
     def init_buffers(self) -> None:
