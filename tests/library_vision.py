@@ -13,7 +13,7 @@ from transformers import CONFIG_MAPPING
 from llm_export.models.hf.auto_class import IMAGE_TEXT
 from llm_export.models.hf.config import build_model, quietly
 from llm_export.models.hf.weights import random_model
-from llm_export.models.vision.library.follow import followed
+from llm_export.models.vision.library.follow import followed, sizes_of
 from llm_export.models.vision.library.model import LibraryVisionModel
 from llm_export.models.vision.library.parts import split
 from llm_export.models.vision.sequences import Part, sequence_inputs, sequence_logits
@@ -65,6 +65,11 @@ MEMBERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"model_type": "cohere2", "sliding_window": 8, "head_dim": 16},
         {"model_type": "siglip_vision_model"},
         {"image_token_id": 300, "alignment_intermediate_size": 64},
+    ),
+    "mistral3": (
+        {"model_type": "ministral3", "head_dim": 16},
+        {"model_type": "pixtral", "head_dim": 12},
+        {"image_token_index": 300, "spatial_merge_size": 2},
     ),
     "paligemma": (
         {"model_type": "gemma", "head_dim": 16},
@@ -131,8 +136,12 @@ class Member:
                 ids += each
         pixels = self.pixels[None] if images.stacked else self.pixels
         twice = torch.cat([pixels, pixels], dim=int(images.stacked))
+        sizes = sizes_of(self.hf, self.pixels)
+        given = {name: torch.tensor([*each, *each]) for name, each in sizes.items()}
         with quietly():
-            found: Tensor = self.hf(input_ids=torch.tensor([ids]), pixel_values=twice).logits[0]
+            found: Tensor = self.hf(
+                input_ids=torch.tensor([ids]), pixel_values=twice, **given
+            ).logits[0]
         return found
 
     @torch.no_grad()

@@ -37,26 +37,35 @@ def _mask(**said: Any) -> Any:
 
 
 class _OneReal(TorchFunctionMode):
-    """Idefics's models drop images that are all zero from a batch, but for the only one, and count
-    the others. They find the positions of patches by ``bucketize``, which ExecuTorch has no kernel
-    of.
+    """Idefics's models drop images that are all zero from a batch, but for the only one; these and
+    Mistral's divide the features of a batch by numbers of images or of tokens that they count.
+    Idefics's find the positions of patches by ``bucketize``, which ExecuTorch has no kernel of.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._dropping = False
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         if func is Tensor.__getitem__ and _is_mask(args[1]):
-            self._dropping = True
             return args[0]
-        if func is Tensor.tolist and self._dropping and tuple(args[0].shape) == (1,):
-            return [1]
+        if func is Tensor.tolist and _is_count(args[0]):
+            return [_ALL]
+        if func in (torch.split, Tensor.split) and _is_all(args[1:2]):
+            return (args[0],)
         if func is torch.bucketize:
             return _bucketize(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+_ALL = object()
+"""The number of what belongs to the only image. Anything but to divide by it fails."""
+
+
+def _is_all(sizes: tuple[Any, ...]) -> bool:
+    return bool(sizes) and isinstance(sizes[0], list) and any(each is _ALL for each in sizes[0])
+
+
+def _is_count(value: Tensor) -> bool:
+    return value.dtype == torch.int64 and tuple(value.shape) == (1,)
 
 
 def _bucketize(values: Tensor, boundaries: Tensor, *, right: bool = False) -> Tensor:

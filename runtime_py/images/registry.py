@@ -18,6 +18,7 @@ _PLACES = {
     "JanusImageProcessor": "runtime_py.images.deepseek_vl",
     "Lfm2VlImageProcessor": "runtime_py.images.lfm2_vl",
     "LlavaImageProcessor": "runtime_py.images.clip",
+    "PixtralImageProcessor": "runtime_py.images.pixtral",
     "Qwen2VLImageProcessor": "runtime_py.images.qwen2_vl",
     "SiglipImageProcessor": "runtime_py.images.siglip",
     "SmolVLMImageProcessor": "runtime_py.images.idefics3",

@@ -25,12 +25,14 @@ from runtime_py.vision.prompts import SeeingPrompts
 TOKEN = {"smolvlm": "<image>", "lfm2_vl": "<image>", "llava": "<image>",
          "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>",
          "internvl": "<IMG_CONTEXT>", "aya_vision": "<|IMG_PATCH|>",
-         "deepseek_vl": "<image_placeholder>", "vipllava": "<image>"}  # fmt: skip
+         "deepseek_vl": "<image_placeholder>", "vipllava": "<image>",
+         "mistral3": "[IMG]"}  # fmt: skip
 MARK = {"gemma3": "<start_of_image>", "aya_vision": "<image>"}
 OTHERS = {
     "smolvlm": ["<fake_token_around_image>", "<global-img>",
                 *(f"<row_{y}_col_{x}>" for y in (1, 2) for x in (1, 2))],
     "internvl": ["<img>", "</img>"],
+    "mistral3": ["[IMG_BREAK]", "[IMG_END]"],
     "aya_vision": ["<image>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "TILE_GLOBAL", "TILE_1",
                    "TILE_2"],
     "gemma3": ["<start_of_image>", "<end_of_image>"],
@@ -47,6 +49,8 @@ PROCESSORS: dict[str, dict[str, Any]] = {
                 "encoder_patch_size": 8},
     "internvl": {"image_processor_type": "GotOcr2ImageProcessor", "max_patches": 2},
     "llava": {"image_processor_type": "CLIPImageProcessor"},
+    "mistral3": {"patch_size": 8, "spatial_merge_size": 2, "processor_class": "PixtralProcessor",
+                 "image_processor": {"image_processor_type": "PixtralImageProcessorFast"}},
     "vipllava": {"image_processor_type": "CLIPImageProcessor"},
     "aya_vision": {"image_processor_type": "GotOcr2ImageProcessor", "max_patches": 2,
                    "processor_class": "AyaVisionProcessor"},
@@ -78,7 +82,9 @@ def write_checkpoint(name: str, folder: Path) -> Any:
         "{% if part.type == 'image' %}" + MARK.get(name, TOKEN[name]) + "{% else %}"
         "{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}assistant: "
     )
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSORS[name]))
+    both = "image_processor" in PROCESSORS[name]
+    file = "processor_config.json" if both else "preprocessor_config.json"
+    (folder / file).write_text(json.dumps(PROCESSORS[name]))
     return model
 
 
@@ -107,6 +113,9 @@ def inputs_of(name: str, ids: list[int], tiles: list[Tensor], image_token: int) 
         mask = torch.ones(patches.shape[:2], dtype=torch.int64)
         return {"input_ids": tokens, "pixel_values": patches, "spatial_shapes": shapes,
                 "pixel_attention_mask": mask}  # fmt: skip
+    if name == "mistral3":
+        sizes = torch.tensor([list(each.shape[2:]) for each in tiles])
+        return {"input_ids": tokens, "pixel_values": pixels, "image_sizes": sizes}
     return {"input_ids": tokens, "pixel_values": pixels}
 
 
@@ -136,7 +145,7 @@ def greedy(model: Any, name: str, ids: list[int], tiles: list[Tensor], token: in
         pytest.param("aya_vision", (), marks=pytest.mark.slow, id="aya_vision"),
         *(pytest.param(name, (), marks=pytest.mark.release, id=name)
           for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava", "internvl",
-                       "deepseek_vl", "vipllava")),
+                       "deepseek_vl", "vipllava", "mistral3")),
         *(pytest.param(name, ("model.definition=hf",), marks=pytest.mark.release, id=f"{name}-hf")
           for name in ("smolvlm", "llava", "internvl")),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from images import picture
 from see_bundles import SPECIAL
@@ -35,6 +35,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                              "max_patches": 7}),
     "DeepseekVL": ("deepseek_vl", {"size": {"height": 28, "width": 28}, "min_size": 5}),
     "Janus": ("janus", {"size": {"height": 24, "width": 24}}),
+    "Pixtral": ("pixtral", {"size": {"longest_edge": 40},
+                            "patch_size": {"height": 8, "width": 8}}),
     "Qwen2VL": ("qwen2_vl", {"size": {"shortest_edge": 784, "longest_edge": 6272},
                              "patch_size": 8}),
 }  # fmt: skip
@@ -68,6 +70,7 @@ def _patches(pixels: np.ndarray[Any, Any], patch: int, merge: int) -> np.ndarray
 def test_pixels(kind: str, width: int, height: int, mode: str, seed: int) -> None:
     config = {**KINDS[kind][1], "image_processor_type": f"{kind}ImageProcessor"}
     image = picture(width, height, seed, mode)
+    assume(kind != "Pixtral" or max(width, height) <= 40 * min(width, height))  # theirs: no rows
     theirs = _theirs(kind, KINDS[kind][1])
     ours = processor_of(config, tokens=None)
     from runtime_py.images import opened_image
@@ -79,7 +82,9 @@ def test_pixels(kind: str, width: int, height: int, mode: str, seed: int) -> Non
         assert made.text.count("<|image_pad|>") == len(wanted) // 4 == made.tiles[0].tokens
     else:
         given = [image.convert("RGBA")] if kind in ("Idefics3", "SmolVLM") else image
-        given = opened_image(image) if kind in ("DeepseekVL", "Janus") else given  # RGB only
+        given = (
+            opened_image(image) if kind in ("DeepseekVL", "Janus", "Pixtral") else given
+        )  # RGB only
         wanted = np.asarray(theirs(given, return_tensors="np")["pixel_values"])
         wanted = wanted.reshape(-1, *wanted.shape[-3:])
         made = ours(opened_image(image))
@@ -195,6 +200,18 @@ def test_tokens_of_processors_that_need_torchvision() -> None:
                 names, rows, columns, 4, made.tiles[-1].tokens, True, specials
             )
             assert made.text == wanted
+
+
+def test_rows_of_pixtral() -> None:
+    """As ``PixtralProcessor.replace_image_token``, which needs torchvision."""
+    config = {"image_processor_type": "PixtralImageProcessorFast", "size": {"longest_edge": 64}}
+    layout = {"patch_size": 8, "spatial_merge_size": 2}
+    whole = {"image_processor": config, **layout}
+    made = processor_of({**whole, "processor_class": "PixtralProcessor"})(picture(60, 30))
+    assert made.text == "[IMG][IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG][IMG_END]"
+    assert made.tiles[0].pixels.shape[2:] == (32, 64)
+    made = processor_of({**whole, "processor_class": "LightOnOcrProcessor"})(picture(60, 30))
+    assert made.text == "[IMG]" * made.tiles[0].tokens == "[IMG]" * 8
 
 
 def test_what_processors_of_one_image_processor_write() -> None:

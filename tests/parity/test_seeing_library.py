@@ -18,7 +18,8 @@ _BAR = 1e-4
         "aya_vision",
         "idefics2",
         *(pytest.param(name, marks=pytest.mark.release)
-          for name in ("llava", "smolvlm", "vipllava", "deepseek_vl", "cohere2_vision")),
+          for name in ("mistral3", "llava", "smolvlm", "vipllava", "deepseek_vl",
+                       "cohere2_vision")),
     ],
 )  # fmt: skip
 def test_parts_compute_what_the_whole_does(name: str) -> None:

@@ -119,9 +119,10 @@ def _encoder(hf: Any) -> Any:
 
 
 def sizes_of(hf: Any, pixels: Tensor) -> dict[str, Any]:
-    """Height and width of the image [..., h, w], where a model wants to know them too."""
-    known = inspect.signature(_encoder(hf)).parameters
-    return {"image_sizes": [list(pixels.shape[-2:])]} if "image_sizes" in known else {}
+    """Height and width of the image [..., h, w], where a model needs to know them too."""
+    asked = inspect.signature(_encoder(hf)).parameters.get("image_sizes")
+    needed = asked is not None and asked.default is inspect.Parameter.empty
+    return {"image_sizes": [list(pixels.shape[-2:])]} if needed else {}
 
 
 def _features(hf: Any, pixels: Tensor, stacked: bool) -> tuple[list[Tensor], list[str]]:

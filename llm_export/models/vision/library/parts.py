@@ -33,8 +33,15 @@ def split(hf: Any, unused: Collection[str] = ()) -> Parts:
     Raises:
         CheckpointError: no module of it is the language model alone.
     """
-    decoder, head = hf.get_decoder(), hf.get_output_embeddings()
-    table = hf.get_input_embeddings()
+    try:
+        decoder, head = hf.get_decoder(), hf.get_output_embeddings()
+        table = hf.get_input_embeddings()
+    except Exception as error:  # some models have no such parts, and say so in their own ways
+        line = next(iter(str(error).splitlines()), "")
+        raise CheckpointError(
+            f"the parts of {type(hf).__name__} are not known: {type(error).__name__}: {line}",
+            where="model.config.model_type",
+        ) from None
     wanted = (decoder, head, table)
     names = [name for name, module in hf.named_modules() if any(module is w for w in wanted)]
     if decoder is None or decoder is hf or decoder is getattr(hf, "model", None):
