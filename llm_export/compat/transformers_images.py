@@ -49,6 +49,8 @@ class _OneReal(TorchFunctionMode):
             return args[0]
         if func is Tensor.tolist and _is_count(args[0]):
             return [_ALL]
+        if func is Tensor.unbind and _is_count(args[0]):
+            return (_Count(),)  # tensors without values have a ``tolist`` of their own
         if func in (torch.split, Tensor.split) and _is_all(args[1:2]):
             return (args[0],)
         if func is torch.bucketize:
@@ -58,6 +60,11 @@ class _OneReal(TorchFunctionMode):
 
 _ALL = object()
 """The number of what belongs to the only image. Anything but to divide by it fails."""
+
+
+class _Count:
+    def item(self) -> object:
+        return _ALL
 
 
 def _is_all(sizes: tuple[Any, ...]) -> bool:
