@@ -11,6 +11,7 @@ from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
 from llm_export.files import read_json, write_json
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.images.processor import ImageProcessor
 from runtime_py.images.registry import normalised, processor_of
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
@@ -43,10 +44,27 @@ def processor_json(checkpoint: Checkpoint, stated: Mapping[str, Any]) -> dict[st
     try:
         made = normalised(found[PREPROCESSOR] or stated, found[PROCESSOR])
         made["image_processor"] = {**made["image_processor"], **stated}
-        processor_of(made)
+        _require_layout(processor_of(made))
     except BundleRuntimeError as error:
         raise CheckpointError(error.what, where=error.where or "", fix=error.fix or "") from None
     return made
+
+
+def _require_layout(processor: ImageProcessor) -> None:
+    """
+    Raises:
+        CheckpointError: what stands for an image in a text is written by another class than the
+            runtime has the text of.
+    """
+    known = processor.written_by
+    if processor.writer and known and processor.writer not in known:
+        raise CheckpointError(
+            f"the runtime does not know what {processor.writer[:100]} writes into a text for an "
+            f"image, of {processor.settings.kind}",
+            where=f"{PROCESSOR}: processor_class",
+            fix=f"known with it: {', '.join(known)}; if one of them writes the same: "
+            "model.task_options.processor={processor_class: NAME}",
+        )
 
 
 def _read(checkpoint: Checkpoint, name: str) -> dict[str, Any] | None:

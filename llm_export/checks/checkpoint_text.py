@@ -9,9 +9,7 @@ from llm_export.bundle.processor_file import processor_json
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
-from llm_export.models.task import task_of, task_options
-from llm_export.models.vision.definition import family_config
-from llm_export.models.vision.options import SeeOptions
+from llm_export.models.task import definition_of, task_of, task_options
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
@@ -32,14 +30,14 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
     """
     try:
         shapes = {"embed.weight": (vocab_size or 1, 1)}
-        options = task_options(recipe)
-        if isinstance(options, SeeOptions):
-            mark = family_config(recipe)[1].image_token_id
-            whole = open_checkpoint(recipe.checkpoint, shapes, image_token_id=mark, whole=True)
-            processor_json(whole, options.processor)
-            assets = whole.tokenizer()
-        else:
-            assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
+        images = definition_of(recipe.model).images(recipe)
+        mark = None if images is None else images.token_id
+        checkpoint = open_checkpoint(
+            recipe.checkpoint, shapes, image_token_id=mark, whole=images is not None
+        )
+        if images is not None:
+            processor_json(checkpoint, task_options(recipe).processor)
+        assets = checkpoint.tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
         if not task_of(recipe.model).decodes:
             return [], list(encoding_tokenizer(assets, vocab_size)[1])

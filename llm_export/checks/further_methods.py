@@ -10,9 +10,6 @@ from llm_export.config.quant_schema import QuantRule
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import LlmExportError, Problem, did_you_mean
 from llm_export.models.definitions.base import FurtherMethod
-from llm_export.models.task import task_options
-from llm_export.models.vision.definition import family_config
-from llm_export.models.vision.options import SeeOptions
 from llm_export.predict.model_shapes import shapes_of
 from llm_export.quant.layer_spec import matches
 from llm_export.quant.schemes import SCHEMES, Flow, refusal
@@ -96,14 +93,12 @@ def placed_scheme_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
 def image_fits(resolved: ResolvedRecipe) -> Iterator[Problem]:
     """A stated context without room for an image, and where it is verified for texts around it."""
     recipe = resolved.recipe
-    if not isinstance(task_options(recipe), SeeOptions):
+    images = resolved.definition.images(recipe)
+    if images is None:
         return
     from llm_export.stages.verification.seeing import slots  # imports torch
 
-    tokens, context = (
-        family_config(recipe)[1].tokens_per_image,
-        filled(recipe.runtime.context_length),
-    )
+    tokens, context = images.tokens, filled(recipe.runtime.context_length)
     needed = slots(tokens) if recipe.verify.enabled else tokens + 1
     if context < needed:
         key = "runtime.context_length"

@@ -23,7 +23,8 @@ def keeps_states(model: Any) -> bool:
     alone do not make a class stateful."""
     from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING, LinearAttentionCacheLayerMixin
 
-    kinds = getattr(model.config, "layer_types", None) or ()
+    config = model.config.get_text_config(decoder=True)
+    kinds = getattr(config, "layer_types", None) or ()
     found = [DYNAMIC_LAYER_TYPE_MAPPING.get(kind, object) for kind in kinds]
     own = any(issubclass(layer, LinearAttentionCacheLayerMixin) for layer in found)
     return own or is_stateful(type(model))

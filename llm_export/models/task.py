@@ -37,6 +37,8 @@ class Task:
             field has a default.
         contract: "module:attribute" of a ``tasks.contract.TaskContract``. Empty: the model is a
             decoder, and goes through the decoder's stages.
+        beside_text: "module:attribute" of a ``tasks.beside_text.BesideText``, for decoders whose
+            programs take more than text.
         measures: names of the figures that verification limits, which ``verify.limits`` may have.
         calibrates: whether calibration text can run through its models; those of decoders can.
         try_it: a command for people, with {bundle} for the bundle.
@@ -47,6 +49,7 @@ class Task:
     definitions: Registry[Definition]
     options: str = "llm_export.models.task:NoOptions"
     contract: str = ""
+    beside_text: str = ""
     measures: tuple[str, ...] = ()
     calibrates: bool = False
     try_it: str = 'llm-export chat {bundle} --message "Hello"'
@@ -63,6 +66,10 @@ class Task:
 
     def load_contract(self) -> Any:
         return _named(self.contract)
+
+    def load_beside_text(self) -> Any:
+        """None if programs take text alone."""
+        return _named(self.beside_text) if self.beside_text else None
 
     def load_options(self) -> type[Any]:
         found: type[Any] = _named(self.options)

@@ -54,7 +54,7 @@ def resolve_model(recipe: Recipe) -> Recipe:
     if stated.task == SEE:
         from llm_export.models.vision.detect import detect_vision
 
-        found = detect_vision(source)
+        found = detect_vision(source, tier)
     elif stated.task not in DECODERS:
         from llm_export.models.programs.detect import detect_program
 

@@ -14,15 +14,12 @@ from llm_export.bundle.manifest import (
     SamplingEntry,
     TaskEntry,
 )
-from llm_export.bundle.processor_file import write_processor
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import seal, write_tokenizer
 from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.config.schema import filled
 from llm_export.files import write_text
 from llm_export.models.task import task_options
-from llm_export.models.vision.model import VisionLanguageModel
-from llm_export.models.vision.seen import task_settings
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -40,10 +37,9 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     """
     source, folder = artifact.transformed.source, ctx.bundle
     write_tokenizer(folder, source.tokenizer)
-    model = artifact.transformed.model
-    if isinstance(model, VisionLanguageModel):
-        options = task_options(resolved.recipe)
-        write_processor(folder, source.checkpoint, options.processor)
+    beside = resolved.task.load_beside_text()
+    if beside is not None:
+        beside.write(folder, source.checkpoint, task_options(resolved.recipe))
     if (operators := selected_operators(folder / ROLES["program"])) is not None:
         write_text(folder / ROLES["selected_operators"], operators)
     manifest = _manifest(artifact, resolved)
@@ -85,10 +81,10 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
 
 def _task(artifact: Lowered, resolved: ResolvedRecipe) -> TaskEntry | None:
     """None for the task of a bundle without an entry: to generate text."""
-    model = artifact.transformed.model
-    if isinstance(model, VisionLanguageModel):
-        return TaskEntry(resolved.task.name, task_settings(model))
-    return None
+    beside = resolved.task.load_beside_text()
+    if beside is None:
+        return None
+    return TaskEntry(resolved.task.name, beside.settings(artifact.transformed.model))
 
 
 def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:

@@ -22,7 +22,6 @@ from llm_export.metrics.comparison import Comparison
 from llm_export.metrics.kept_logits import KeptLogits
 from llm_export.models.contract import parts_of
 from llm_export.models.load_model import load_model
-from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
@@ -41,9 +40,9 @@ from llm_export.stages.verification.metrics import (
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
 from llm_export.stages.verification.restoring import compare_restored
-from llm_export.stages.verification.seeing_run import Seeing
 from llm_export.stages.verification.source_check import compare_source
 from llm_export.stages.verification.verdict import judge, require_kept
+from llm_export.tasks.beside_text import Look
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
 from llm_export.tokenizers.fit import as_bundled
 from runtime_py import LLM
@@ -71,8 +70,9 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
     texts = _texts(recipe, tokenizer)
     model = artifact.transformed.model
-    sees = Seeing(model, texts[0]) if isinstance(model, VisionLanguageModel) else None
-    results, source = _compare_logits(artifact, resolved, texts, ctx, sees, runs=not state)
+    beside = resolved.task.load_beside_text()
+    look = None if beside is None else beside.look(model, texts[0])
+    results, source = _compare_logits(artifact, resolved, texts, ctx, look, runs=not state)
     arm, wrong_on_arm = (
         (None, []) if state else compare_on_arm(artifact, resolved, texts, results.floor)
     )
@@ -96,7 +96,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     what = "model as exported" if state else "program"
     lossy = violations(results.quality, quality, f"{what} vs the float32 eager model")
     lossy += perplexity_problems(recipe, results.quality)
-    measures = sees.measures(resolved, quality) if sees is not None else None
+    measures = look.measures(resolved, quality) if look is not None else None
     for measure in measures or ():
         if not measure.kept:
             (unfaithful if measure.of == LOWERING else lossy).append(measure.problem())
@@ -127,7 +127,7 @@ def _compare_logits(
     resolved: ResolvedRecipe,
     texts: list[list[int]],
     ctx: RunContext,
-    sees: Seeing | None,
+    look: Look | None,
     *,
     runs: bool,
 ) -> tuple[Comparisons, SourceComparison | None]:
@@ -142,7 +142,7 @@ def _compare_logits(
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, resolved.methods.prefill_length
     with KeptLogits(ctx.bundle) as reference:
-        for index, logits in enumerate(_reference_logits(recipe, texts, sees)):
+        for index, logits in enumerate(_reference_logits(recipe, texts, look)):
             reference.add(logits)
             ctx.progress(index + 1, 2 * count)
         release_memory(always=True)
@@ -150,8 +150,8 @@ def _compare_logits(
             recipe, artifact.transformed.source, texts[0][:-1], lambda: reference[0]
         )
         run = LLM.load(artifact.bundle).program if runs else None
-        if sees is not None:
-            sees.look(model, run, noisy=noisy)
+        if look is not None:
+            look.look(model, run, noisy=noisy)
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):
                 fed, targets = window[:-1], torch.tensor(window[prefill:])
@@ -191,18 +191,18 @@ def _texts(recipe: Recipe, tokenizer: TextTokenizer) -> list[list[int]]:
 
 
 def _reference_logits(
-    recipe: Recipe, texts: list[list[int]], sees: Seeing | None
+    recipe: Recipe, texts: list[list[int]], look: Look | None
 ) -> Iterator[Tensor]:
     """[P, V] of each window, from the float32 model, which is built here and released."""
     longest, prefill = filled(recipe.verify.window), filled(recipe.verify.prefill)
-    if sees is not None:
-        longest = max(longest, sees.slots)
+    if look is not None:
+        longest = max(longest, look.slots)
     reference = load_model(
         recipe, attention="cacheless", context_length=longest, all_logits=True
     ).model
     release_memory()  # what loading has needed
-    if sees is not None:
-        sees.look_at_reference(reference)
+    if look is not None:
+        look.look_at_reference(reference)
     with released_between(parts_of(reference)), in_slices(reference):
         for window in texts:
             yield eager_logits(reference, window[:-1])[prefill - 1 :]

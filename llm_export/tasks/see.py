@@ -8,6 +8,7 @@ TASK = Task(
     description="answer about images",
     definitions=VISION_DEFINITIONS,
     options="llm_export.models.vision.options:SeeOptions",
+    beside_text="llm_export.stages.verification.seeing_run:BESIDE_TEXT",
     measures=(
         "encoder_error",
         "image_kl",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from runtime_py.images.processor import MOST_RATIO, ImageProcessor, Prepared, Tile, too_long
+from runtime_py.images.processor import (
+    MOST_RATIO,
+    ImageProcessor,
+    Prepared,
+    Tile,
+    squared,
+    too_long,
+)
 from runtime_py.images.settings import CLIP
 
 if TYPE_CHECKING:
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
 class Clip(ImageProcessor):
     """The parity is with transformers' ``CLIPImageProcessorPil`` and ``LlavaImageProcessorPil``."""
 
+    written_by = ("LlavaProcessor", "CLIPProcessor")
     defaults = {
         "size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}, "resample": 3,
         "do_center_crop": True, "do_pad": False, "image_mean": CLIP[0], "image_std": CLIP[1],
@@ -43,7 +51,8 @@ class Clip(ImageProcessor):
 
     def __call__(self, image: Image, detail: str = "auto") -> Prepared:
         if self.settings.flag("do_pad"):
-            image = self._padded(image)
+            mean = tuple(int(each * 255) for each in self.settings.triple("image_mean"))
+            image = squared(image, mean)
         if self.settings.flag("do_resize"):
             image = self.resized(image, *self._scaled(image))
         if self.settings.flag("do_center_crop"):
@@ -59,16 +68,6 @@ class Clip(ImageProcessor):
         if long > MOST_RATIO * short:
             raise too_long(width, height)  # it would be made MOST_RATIO times as long as it is used
         return (longest, self._shortest) if width <= height else (self._shortest, longest)
-
-    def _padded(self, image: Image) -> Image:
-        """A square, with the mean as background."""
-        from runtime_py.images.source import pillow
-
-        side = max(image.size)
-        mean = tuple(int(each * 255) for each in self.settings.triple("image_mean"))
-        made: Image = pillow().new("RGB", (side, side), mean)
-        made.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-        return made
 
 
 def _middle(image: Image, height: int, width: int) -> Image:

@@ -18,6 +18,7 @@ class Gemma3(Siglip):
     ``Gemma3Processor``, because checkpoints have null for them."""
 
     token = "<image_soft_token>"
+    written_by = ("Gemma3Processor",)
     defaults = {
         "size": {"height": 224, "width": 224}, "resample": 2,
         "image_mean": IMAGENET[0], "image_std": IMAGENET[1], "image_seq_length": 256,

@@ -1,4 +1,6 @@
-"""GOT-OCR 2, which InternVL's checkpoints use: as many tiles of one size as fit the ratio."""
+"""GOT-OCR 2, which InternVL's and Aya Vision's checkpoints use: as many tiles of one size as fit
+the image's ratio.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,20 @@ from runtime_py.images.settings import CLIP
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_AYA = "AyaVisionProcessor"
+_AYA_TOKENS = {
+    "start_of_img_token": "<|START_OF_IMG|>", "end_of_img_token": "<|END_OF_IMG|>",
+    "tile_token": "TILE", "tile_global_token": "TILE_GLOBAL",
+}  # fmt: skip
+"""Keys of its processor_config.json, with transformers' defaults."""
+
 
 class GotOcr2(ImageProcessor):
     """The parity is with transformers' ``GotOcr2ImageProcessorPil``. ``crop_to_patches`` is that of
-    its ``InternVLProcessor``, true."""
+    its ``InternVLProcessor`` and ``AyaVisionProcessor``, true."""
 
     token = "<IMG_CONTEXT>"
+    written_by = ("InternVLProcessor", "AyaVisionProcessor")
     defaults = {
         "size": {"height": 384, "width": 384}, "resample": 3, "crop_to_patches": True,
         "min_patches": 1, "max_patches": 12, "image_mean": CLIP[0], "image_std": CLIP[1],
@@ -41,7 +51,22 @@ class GotOcr2(ImageProcessor):
                 whole = self.resized(image, height * rows, width * columns)
                 parts = [*(tile for row in grid(whole, height, width) for tile in row), *parts]
         tiles = tuple(Tile(self.pixels(part), self._each) for part in parts)
-        return Prepared(tiles, f"<img>{self.image_token * (self._each * len(tiles))}</img>")
+        return Prepared(tiles, self._text(len(tiles)))
+
+    @property
+    def mark(self) -> str:
+        own = str(self.layout.get("image_token") or "<image>")
+        return own if self.writer == _AYA else self.image_token
+
+    def _text(self, tiles: int) -> str:
+        """What stands for an image of so many tiles, of which the last is the whole."""
+        tile = self.image_token * self._each
+        if self.writer != _AYA:
+            return f"<img>{tile * tiles}</img>"
+        names = {key: str(self.layout.get(key) or usual) for key, usual in _AYA_TOKENS.items()}
+        parts = "".join(f"{names['tile_token']}_{i}{tile}" for i in range(1, tiles))
+        whole = f"{names['tile_global_token']}{tile}"
+        return f"{names['start_of_img_token']}{parts}{whole}{names['end_of_img_token']}"
 
 
 PROCESSOR = GotOcr2

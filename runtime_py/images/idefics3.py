@@ -18,6 +18,7 @@ _MOST = 4096
 class Idefics3(ImageProcessor):
     """The parity is with transformers' ``Idefics3ImageProcessorPil``."""
 
+    written_by = ("Idefics3Processor", "SmolVLMProcessor")
     defaults = {
         "size": {"longest_edge": 1456}, "max_image_size": {"longest_edge": 364}, "resample": 1,
         "do_image_splitting": True, "do_pad": True,

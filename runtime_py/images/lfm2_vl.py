@@ -18,6 +18,7 @@ class Lfm2Vl(ImageProcessor):
     torchvision, whose 8-bit bilinear filter rounds another way than Pillow's in some pixels."""
 
     varies = True
+    written_by = ("Lfm2VlProcessor",)
     defaults = {
         "size": {"height": 512, "width": 512}, "resample": 2, "downsample_factor": 2,
         "do_image_splitting": True, "min_tiles": 2, "max_tiles": 10, "use_thumbnail": True,

@@ -56,6 +56,7 @@ class ImageProcessor(ABC):
         image_token: text of the token that is repeated for each position.
 
     Attributes:
+        writer: class of the checkpoint's processor, which writes an image into a text.
         mark: text that stands for an image in what a chat template writes.
 
     Raises:
@@ -65,6 +66,8 @@ class ImageProcessor(ABC):
     defaults: ClassVar[Mapping[str, Any]]
     """Settings that the processor reads -> the values of transformers' class."""
     token: ClassVar[str] = "<image>"
+    written_by: ClassVar[tuple[str, ...]] = ()
+    """Classes of transformers' processors whose text for an image is that of this one."""
     varies: ClassVar[bool] = False
     """Whether tiles of one image can have different sizes. They all get ``size`` if there is one.
     """
@@ -75,6 +78,7 @@ class ImageProcessor(ABC):
     ) -> None:  # fmt: skip
         self.settings = Settings(given, self.defaults, type(self).__name__)
         self.layout = layout
+        self.writer = str(given.get("processor_class") or layout.get("processor_class") or "")
         self.size = size
         self.image_token = image_token or self.token
         self._tokens = tokens
@@ -163,6 +167,16 @@ def too_long(width: int, height: int) -> ArgumentError:
         f"an image of {width} x {height} pixels is too long: one edge may have {MOST_RATIO} times "
         "the pixels of the other", fix="a part of the image",
     )  # fmt: skip
+
+
+def squared(image: Image, background: tuple[int, ...]) -> Image:
+    """In the middle of a square as long as its longest edge."""
+    from runtime_py.images.source import pillow
+
+    side = max(image.size)
+    made: Image = pillow().new("RGB", (side, side), background)
+    made.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return made
 
 
 def grid(image: Image, height: int, width: int) -> list[list[Image]]:

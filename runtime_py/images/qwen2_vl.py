@@ -19,6 +19,7 @@ class Qwen2Vl(ImageProcessor):
 
     token = "<|image_pad|>"
     varies = True
+    written_by = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor")
     defaults = {
         "size": {"shortest_edge": 3136, "longest_edge": 1003520}, "resample": 3,
         "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2,

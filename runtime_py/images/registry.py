@@ -11,11 +11,14 @@ from runtime_py.images.processor import ImageProcessor
 
 _PLACES = {
     "CLIPImageProcessor": "runtime_py.images.clip",
+    "DeepseekVLImageProcessor": "runtime_py.images.deepseek_vl",
     "Gemma3ImageProcessor": "runtime_py.images.gemma3",
     "GotOcr2ImageProcessor": "runtime_py.images.got_ocr2",
     "Idefics3ImageProcessor": "runtime_py.images.idefics3",
+    "JanusImageProcessor": "runtime_py.images.deepseek_vl",
     "Lfm2VlImageProcessor": "runtime_py.images.lfm2_vl",
     "LlavaImageProcessor": "runtime_py.images.clip",
+    "PixtralImageProcessor": "runtime_py.images.pixtral",
     "Qwen2VLImageProcessor": "runtime_py.images.qwen2_vl",
     "SiglipImageProcessor": "runtime_py.images.siglip",
     "SmolVLMImageProcessor": "runtime_py.images.idefics3",

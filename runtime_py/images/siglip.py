@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Siglip(ImageProcessor):
     """The parity is with transformers' ``SiglipImageProcessorPil``."""
 
+    written_by = ("SiglipProcessor",)
     defaults = {
         "size": {"height": 224, "width": 224}, "resample": 3,
         "image_mean": IMAGENET[0], "image_std": IMAGENET[1],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import library_vision
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from see_bundles import tokenizer
 from torch import Tensor
 
 from llm_export import api
+from llm_export.models.vision.families import VISION_FAMILIES
 from runtime_py import LLM
 from runtime_py.images import opened_image
 from runtime_py.token_ids import FIRST_ROW
@@ -22,12 +24,17 @@ from runtime_py.vision.prompts import SeeingPrompts
 
 TOKEN = {"smolvlm": "<image>", "lfm2_vl": "<image>", "llava": "<image>",
          "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>",
-         "internvl": "<IMG_CONTEXT>"}  # fmt: skip
-MARK = {"gemma3": "<start_of_image>"}
+         "internvl": "<IMG_CONTEXT>", "aya_vision": "<|IMG_PATCH|>",
+         "deepseek_vl": "<image_placeholder>", "vipllava": "<image>",
+         "mistral3": "[IMG]"}  # fmt: skip
+MARK = {"gemma3": "<start_of_image>", "aya_vision": "<image>"}
 OTHERS = {
     "smolvlm": ["<fake_token_around_image>", "<global-img>",
                 *(f"<row_{y}_col_{x}>" for y in (1, 2) for x in (1, 2))],
     "internvl": ["<img>", "</img>"],
+    "mistral3": ["[IMG_BREAK]", "[IMG_END]"],
+    "aya_vision": ["<image>", "<|START_OF_IMG|>", "<|END_OF_IMG|>", "TILE_GLOBAL", "TILE_1",
+                   "TILE_2"],
     "gemma3": ["<start_of_image>", "<end_of_image>"],
     "lfm2_vl": ["<|image_start|>", "<|image_end|>", "<|img_thumbnail|>",
                 *(f"<|img_row_{y}_col_{x}|>" for y in (1, 2) for x in (1, 2))],
@@ -42,6 +49,13 @@ PROCESSORS: dict[str, dict[str, Any]] = {
                 "encoder_patch_size": 8},
     "internvl": {"image_processor_type": "GotOcr2ImageProcessor", "max_patches": 2},
     "llava": {"image_processor_type": "CLIPImageProcessor"},
+    "mistral3": {"patch_size": 8, "spatial_merge_size": 2, "processor_class": "PixtralProcessor",
+                 "image_processor": {"image_processor_type": "PixtralImageProcessorFast"}},
+    "vipllava": {"image_processor_type": "CLIPImageProcessor"},
+    "aya_vision": {"image_processor_type": "GotOcr2ImageProcessor", "max_patches": 2,
+                   "processor_class": "AyaVisionProcessor"},
+    "deepseek_vl": {"image_processor_type": "DeepseekVLImageProcessor",
+                    "processor_class": "DeepseekVLProcessor"},
 }  # fmt: skip
 SIZES = {"lfm2_vl": "[32, 48]", "qwen3_vl": "[24, 16]"}
 """Of images, where they are not of one size."""
@@ -50,7 +64,8 @@ SIZES = {"lfm2_vl": "[32, 48]", "qwen3_vl": "[24, 16]"}
 def write_checkpoint(name: str, folder: Path) -> Any:
     """A random member with tokenizer, template and processor, as on the hub; returns
     transformers' model."""
-    model = vision_models.build(name)
+    families = VISION_FAMILIES
+    model: Any = vision_models.build(name) if name in families else library_vision.whole(name)
     model.save_pretrained(folder)
     token = int(getattr(model.config, "image_token_id", vision_models.IMAGE_TOKEN))
     others = OTHERS.get(name, [])
@@ -67,7 +82,9 @@ def write_checkpoint(name: str, folder: Path) -> Any:
         "{% if part.type == 'image' %}" + MARK.get(name, TOKEN[name]) + "{% else %}"
         "{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}assistant: "
     )
-    (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSORS[name]))
+    both = "image_processor" in PROCESSORS[name]
+    file = "processor_config.json" if both else "preprocessor_config.json"
+    (folder / file).write_text(json.dumps(PROCESSORS[name]))
     return model
 
 
@@ -96,6 +113,9 @@ def inputs_of(name: str, ids: list[int], tiles: list[Tensor], image_token: int) 
         mask = torch.ones(patches.shape[:2], dtype=torch.int64)
         return {"input_ids": tokens, "pixel_values": patches, "spatial_shapes": shapes,
                 "pixel_attention_mask": mask}  # fmt: skip
+    if name == "mistral3":
+        sizes = torch.tensor([list(each.shape[2:]) for each in tiles])
+        return {"input_ids": tokens, "pixel_values": pixels, "image_sizes": sizes}
     return {"input_ids": tokens, "pixel_values": pixels}
 
 
@@ -119,14 +139,20 @@ def greedy(model: Any, name: str, ids: list[int], tiles: list[Tensor], token: in
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "more"),
     [
-        pytest.param("smolvlm", marks=pytest.mark.slow),
-        *(pytest.param(name, marks=pytest.mark.release)
-          for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava", "internvl")),
+        pytest.param("smolvlm", (), marks=pytest.mark.slow, id="smolvlm"),
+        pytest.param("aya_vision", (), marks=pytest.mark.slow, id="aya_vision"),
+        *(pytest.param(name, (), marks=pytest.mark.release, id=name)
+          for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava", "internvl",
+                       "deepseek_vl", "vipllava", "mistral3")),
+        *(pytest.param(name, ("model.definition=hf",), marks=pytest.mark.release, id=f"{name}-hf")
+          for name in ("smolvlm", "llava", "internvl")),
     ],
 )  # fmt: skip
-def test_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+def test_answers_are_those_of_transformers(
+    name: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
     """Two images of which the first is met again in the second turn: 32 greedy tokens each."""
     model = write_checkpoint(name, tmp_path / "checkpoint")
     words = [
@@ -135,6 +161,7 @@ def test_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:
         "runtime.context_length=512", "runtime.prefill_length=128", f"out={tmp_path / 'bundle'}",
     ]  # fmt: skip
     words += [f"model.task_options.image_size={SIZES[name]}"] if name in SIZES else []
+    words += more
     api.run(None, words, quiet=True)
     first, second = picture(50, 30), picture(20, 40, 2, "RGBA")
     file = tmp_path / "a.png"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from images import picture
 from see_bundles import SPECIAL
@@ -33,6 +33,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
                         "crop_size": {"height": 28, "width": 25}}),
     "GotOcr2": ("got_ocr2", {"size": {"height": 16, "width": 16}, "crop_to_patches": True,
                              "max_patches": 7}),
+    "DeepseekVL": ("deepseek_vl", {"size": {"height": 28, "width": 28}, "min_size": 5}),
+    "Janus": ("janus", {"size": {"height": 24, "width": 24}}),
+    "Pixtral": ("pixtral", {"size": {"longest_edge": 40},
+                            "patch_size": {"height": 8, "width": 8}}),
     "Qwen2VL": ("qwen2_vl", {"size": {"shortest_edge": 784, "longest_edge": 6272},
                              "patch_size": 8}),
 }  # fmt: skip
@@ -66,6 +70,7 @@ def _patches(pixels: np.ndarray[Any, Any], patch: int, merge: int) -> np.ndarray
 def test_pixels(kind: str, width: int, height: int, mode: str, seed: int) -> None:
     config = {**KINDS[kind][1], "image_processor_type": f"{kind}ImageProcessor"}
     image = picture(width, height, seed, mode)
+    assume(kind != "Pixtral" or max(width, height) <= 40 * min(width, height))  # theirs: no rows
     theirs = _theirs(kind, KINDS[kind][1])
     ours = processor_of(config, tokens=None)
     from runtime_py.images import opened_image
@@ -77,6 +82,9 @@ def test_pixels(kind: str, width: int, height: int, mode: str, seed: int) -> Non
         assert made.text.count("<|image_pad|>") == len(wanted) // 4 == made.tiles[0].tokens
     else:
         given = [image.convert("RGBA")] if kind in ("Idefics3", "SmolVLM") else image
+        given = (
+            opened_image(image) if kind in ("DeepseekVL", "Janus", "Pixtral") else given
+        )  # RGB only
         wanted = np.asarray(theirs(given, return_tensors="np")["pixel_values"])
         wanted = wanted.reshape(-1, *wanted.shape[-3:])
         made = ours(opened_image(image))
@@ -192,3 +200,44 @@ def test_tokens_of_processors_that_need_torchvision() -> None:
                 names, rows, columns, 4, made.tiles[-1].tokens, True, specials
             )
             assert made.text == wanted
+
+
+def test_rows_of_pixtral() -> None:
+    """As ``PixtralProcessor.replace_image_token``, which needs torchvision."""
+    config = {"image_processor_type": "PixtralImageProcessorFast", "size": {"longest_edge": 64}}
+    layout = {"patch_size": 8, "spatial_merge_size": 2}
+    whole = {"image_processor": config, **layout}
+    made = processor_of({**whole, "processor_class": "PixtralProcessor"})(picture(60, 30))
+    assert made.text == "[IMG][IMG][IMG][IMG][IMG_BREAK][IMG][IMG][IMG][IMG][IMG_END]"
+    assert made.tiles[0].pixels.shape[2:] == (32, 64)
+    made = processor_of({**whole, "processor_class": "LightOnOcrProcessor"})(picture(60, 30))
+    assert made.text == "[IMG]" * made.tiles[0].tokens == "[IMG]" * 8
+
+
+def test_what_processors_of_one_image_processor_write() -> None:
+    aya = import_module("transformers.models.aya_vision.processing_aya_vision").AyaVisionProcessor
+    names = SimpleNamespace(
+        img_size=28, patch_size=14, start_of_img_token="<|START_OF_IMG|>", tile_token="TILE",
+        img_patch_token="<|IMG_PATCH|>", tile_global_token="TILE_GLOBAL",
+        end_of_img_token="<|END_OF_IMG|>",
+    )  # fmt: skip
+    config = {"image_processor_type": "GotOcr2ImageProcessor", **KINDS["GotOcr2"][1]}
+    ours = processor_of(
+        {"image_processor": config, "processor_class": "AyaVisionProcessor"}, tokens=4,
+        image_token="<|IMG_PATCH|>",
+    )  # fmt: skip
+    made = ours(picture(90, 30))
+    assert made.text == aya.replace_image_token(names, {"num_patches": [len(made.tiles)]}, 0)
+    assert (ours.mark, len(made.tiles)) == ("<image>", 4)
+
+    janus = import_module("transformers.models.janus.processing_janus").JanusProcessor
+    names = SimpleNamespace(
+        image_start_token="<begin_of_image>", image_token="<image_placeholder>",
+        num_image_tokens=3, image_end_token="<end_of_image>",
+    )  # fmt: skip
+    config = {"image_processor_type": "JanusImageProcessor", **KINDS["Janus"][1]}
+    whole = {"image_processor": config, "num_image_tokens": 3}
+    made = processor_of({**whole, "processor_class": "JanusProcessor"})(picture(9, 30))
+    assert made.text == janus.replace_image_token(names, {}, 0)
+    made = processor_of({**whole, "processor_class": "DeepseekVLProcessor"})(picture(9, 30))
+    assert made.text == "<image_placeholder>" * 3

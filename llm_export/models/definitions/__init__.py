@@ -14,6 +14,7 @@ DEFINITIONS.register("torchtune", "llm_export.models.definitions.torchtune:DEFIN
 VISION_DEFINITIONS: Registry[Definition] = Registry("model definition")
 """Of decoders with a vision tower."""
 VISION_DEFINITIONS.register("composable", "llm_export.models.vision.definition:DEFINITION")
+VISION_DEFINITIONS.register("hf", "llm_export.models.vision.library.definition:DEFINITION")
 
 PROGRAM_DEFINITIONS: Registry[Definition] = Registry("model definition")
 """Of encoders and encoder–decoders."""

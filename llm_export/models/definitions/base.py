@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llm_export.config.schema import Recipe
 
@@ -43,6 +43,18 @@ class ContextLimit:
 
     tokens: int
     why: str
+
+
+class ImageFacts(NamedTuple):
+    """What checks must know of a model that sees.
+
+    Attributes:
+        tokens: of an image, or of a tile of one.
+        token_id: of the token that stands in a prompt for one of them.
+    """
+
+    tokens: int
+    token_id: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class Definition:
         smoothing_refusal: recipe -> why its model cannot be smoothed although ``transforms`` has
             smooth, or None.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
+        images: recipe -> what is known of its model's images; None: it takes none.
         main_method: name of the method that steps through a text.
         further_methods: name -> what is known of it before a model is built; see
             ``LanguageModel.further_methods``.
@@ -118,5 +131,6 @@ class Definition:
     outlier_layers: Callable[[Recipe], str | None] = lambda recipe: None
     smoothing_refusal: Callable[[Recipe], str | None] = lambda recipe: None
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
+    images: Callable[[Recipe], ImageFacts | None] = lambda recipe: None
     main_method: str = "forward"
     further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

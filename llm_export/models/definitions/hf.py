@@ -41,24 +41,18 @@ def recurrent(recipe: Recipe) -> bool:
 
 def usual_step(recipe: Recipe) -> int | None:
     """A limit for recurrences that are computed in one block."""
-    from llm_export.compat.transformers_recurrence import calls_any
-    from llm_export.models.hf.recurrence import IN_BLOCKS
-    from llm_export.models.mixer_config import BLOCK_STEP
+    from llm_export.models.hf.text_facts import step_limit
 
     model = outline(recipe)
-    if model is None or not model.recurrent:
-        return None
-    return BLOCK_STEP if calls_any(model.hf, IN_BLOCKS) else None
+    return None if model is None else step_limit(model)
 
 
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     from llm_export.models.hf.config import context_limit
+    from llm_export.models.hf.text_facts import behind_padding
 
     limit, model = context_limit(_config(_stated(recipe))), _built(recipe)
-    if limit is None or model is None or not model.first_position:
-        return limit
-    left = limit.tokens - model.first_position
-    return ContextLimit(left, f"{limit.why}, {model.first_position} of them for padding")
+    return behind_padding(limit, 0 if model is None else model.first_position)
 
 
 def _built(recipe: Recipe) -> HFModel | None:
@@ -151,13 +145,11 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """ "custom_op" is included only if a run on the meta device shows that it is equivalent, "ring"
     if one shows a window that is shorter than the context.
     """
+    from llm_export.models.hf.text_facts import kinds_of
+
     stated, context = _stated(recipe), filled(recipe.runtime.context_length)
-    ring = (
-        ("ring",) if any(w <= context - prefill_length for w in _windows(stated, context)) else ()
-    )
-    if _fused_obstacle(stated, context) is None:
-        return ("custom_op", "plain", "cacheless", *ring)
-    return ("plain", "cacheless", *ring)
+    windows, longest = _windows(stated, context), context - prefill_length
+    return kinds_of(_fused_obstacle(stated, context), windows, longest)
 
 
 @lru_cache(maxsize=8)
@@ -198,21 +190,12 @@ def outline(recipe: Recipe) -> HFModel | None:
 
 @lru_cache(maxsize=8)
 def _outline(stated: str) -> HFModel | None:
-    import torch
-
-    from llm_export.compat.fake_loading import needs_values, without_values
     from llm_export.models.hf.model import HFModel
+    from llm_export.models.hf.text_facts import without_loading
 
-    # Of a tensor on meta even the device differs; fake tensors claim to be on the CPU, and take
-    # longer.
-    for device, context in (("meta", torch.device("meta")), ("cpu", without_values())):
-        with context:
-            try:
-                return HFModel(_library_model(stated, device), _ANY_CONTEXT, "plain", False)
-            except CheckpointError as error:
-                if not needs_values(error.__cause__):
-                    raise
-    return None
+    return without_loading(
+        lambda device: HFModel(_library_model(stated, device), _ANY_CONTEXT, "plain", False)
+    )
 
 
 DEFINITION = Definition(

@@ -53,11 +53,15 @@ SPEECH = AutoClass(
     "encoder–decoder of speech", "transcribe", pairs=True,
     unlike="a decoder that takes embeddings of audio among those of its tokens",
 )  # fmt: skip
+IMAGE_TEXT = AutoClass(
+    "AutoModelForImageTextToText", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING", "vision-language model",
+    "see",
+)  # fmt: skip
 
 
 def task_for(config: Any) -> str | None:
     """The task whose auto class builds a config's models; None if none of them does."""
-    for auto in (CAUSAL, SEQ2SEQ, SPEECH, ENCODER):
+    for auto in (CAUSAL, SEQ2SEQ, SPEECH, IMAGE_TEXT, ENCODER):
         if type(config) in auto.classes() and config.is_encoder_decoder == auto.pairs:
             return auto.task
     return None

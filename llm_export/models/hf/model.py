@@ -25,7 +25,8 @@ from llm_export.models.hf.windows import layer_windows
 
 
 class HFModel(LanguageModel):
-    """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
+    """tokens [B, S] int64, or their embeddings [B, S, H], input_pos [1] int64 -> logits
+    [B, S or 1, V].
 
     Attention kinds: "cacheless" is the unmodified library model on the whole prefix; "plain" its
     own attention over a static cache, "ring" over rings in layers with a window; "custom_op" the
@@ -100,12 +101,13 @@ class HFModel(LanguageModel):
         return [layer for layer in self.cache_layers if isinstance(layer, LayerSlots)]
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        options: dict[str, object] = {}
+        fed = "inputs_embeds" if tokens.is_floating_point() else "input_ids"
+        options: dict[str, object] = {fed: tokens}
         if self._keeps_logits:
             options["logits_to_keep"] = 0 if self.all_logits else 1
         if self.attention_kind == "cacheless":
             with quietly():  # it announces which kernels are not installed
-                logits = self.hf(input_ids=tokens, use_cache=False, **options).logits
+                logits = self.hf(use_cache=False, **options).logits
         else:
             logits = self._step(tokens, input_pos, options)
         return logits if self.all_logits else logits[:, -1:]
@@ -130,7 +132,6 @@ class HFModel(LanguageModel):
             if self.recurrent:
                 stack.enter_context(replaced(self.hf, replacements(cache.state_read, self._form)))
             return self.hf(
-                input_ids=tokens,
                 # Recurrent layers would multiply every token by it.
                 attention_mask=None if self.recurrent else unpadded,
                 use_cache=True,

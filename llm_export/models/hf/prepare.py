@@ -23,6 +23,14 @@ def prepare(model: Any) -> None:
     hold_direct_weights(model)
 
 
+def prepare_encoder(model: Any) -> None:
+    """The same for a part that steps through no text, such as a vision encoder."""
+    fix_rope(model)
+    use_linears(model)
+    drop_padding(model)
+    write_out_gelu(model)
+
+
 def fix_rope(model: nn.Module) -> None:
     """Fix the rotary frequencies: ``dynamic_rope_update`` reads the positions.
 

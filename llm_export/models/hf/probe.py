@@ -169,7 +169,8 @@ def _shape(
 def _layer_count(model: Any) -> int:
     """Of the decoder, where a config counts the layers of an encoder too."""
     names = ("num_hidden_layers", "decoder_layers", "num_decoder_layers")
-    return max(int(getattr(model.config, name, None) or 0) for name in names)
+    configs = (model.config, model.config.get_text_config(decoder=True))
+    return max(int(getattr(config, name, None) or 0) for config in configs for name in names)
 
 
 def run_step(model: nn.Module) -> None:

@@ -11,6 +11,7 @@ from llm_export.models.definitions.base import (
     ContextLimit,
     Definition,
     FurtherMethod,
+    ImageFacts,
     LoadedModel,
     Progress,
 )
@@ -112,6 +113,11 @@ def context_limit(recipe: Recipe) -> ContextLimit:
     return composable.context_limit(text_recipe(recipe))
 
 
+def image_facts(recipe: Recipe) -> ImageFacts:
+    config = family_config(recipe)[1]
+    return ImageFacts(config.tokens_per_image, config.image_token_id)
+
+
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     from llm_export.models.vision.step_inputs import kinds_for
 
@@ -163,6 +169,7 @@ DEFINITION = Definition(
     rope_factors=lambda recipe, length: composable.rope_factors(text_recipe(recipe), length),
     remarks=lambda recipe, length: composable.remarks(text_recipe(recipe), length),
     rotation_refusal=lambda recipe: composable.DEFINITION.rotation_refusal(text_recipe(recipe)),
+    images=image_facts,
     main_method="text_decoder",
     further_methods={
         "token_embedding": FurtherMethod(r"language\.embed", any_length=True),

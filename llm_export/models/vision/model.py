@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from llm_export.errors import RecipeError
 from llm_export.models import cache_io
-from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.components.step import CacheTensors, Planned
-from llm_export.models.contract import LanguageModel, ProgramForm
+from llm_export.models.contract import ProgramForm
 from llm_export.models.decoder import Decoder
 from llm_export.models.programs.method import Method
 from llm_export.models.vision.config import VisionConfig
@@ -24,6 +23,7 @@ from llm_export.models.vision.programs import (
     VisionEncoder,
 )
 from llm_export.models.vision.projectors import PROJECTORS
+from llm_export.models.vision.seeing_model import SeeingModel
 from llm_export.models.vision.step_inputs import (
     ATTEND_UNTIL,
     DEEPSTACK,
@@ -33,20 +33,19 @@ from llm_export.models.vision.step_inputs import (
 from llm_export.models.vision.towers import TOWERS
 
 
-class VisionLanguageModel(LanguageModel):
-    """``forward`` is that of the decoder, for text alone. For images, the decoder gets embeddings:
-    of tokens by ``embed_tokens``, of an image by ``encode_image``.
+class VisionLanguageModel(SeeingModel):
+    """A model of our own components.
 
     Attributes:
-        language: the decoder.
         tower: pixels [B, 3, h, w] -> features [B, N, D]. ``repeated_layers`` names its layers, if
             they are not "layers", or is empty if none may be left out of a graph.
         projector: features -> embeddings [B, n, H].
-        step_inputs: further inputs of a step.
     """
 
     head_name = "language.head"
     repeated_layers = "language.layers"
+    config: VisionConfig
+    language: Decoder
 
     def __init__(
         self, config: VisionConfig, context_length: int, attention: str, all_logits: bool
@@ -84,42 +83,6 @@ class VisionLanguageModel(LanguageModel):
         """Tower and projector, under the names that they have in the model."""
         return nn.ModuleDict({"tower": self.tower, "projector": self.projector})
 
-    @property
-    def all_logits(self) -> bool:
-        return self.language.all_logits
-
-    @all_logits.setter
-    def all_logits(self, value: bool) -> None:
-        self.language.all_logits = value
-
-    @property
-    def attention_kind(self) -> str:  # type: ignore[override]
-        return self.language.attention_kind
-
-    @property
-    def step_length(self) -> int | None:  # type: ignore[override]
-        return self.language.step_length
-
-    def text_model(self) -> LanguageModel:
-        return self.language
-
-    def set_attention(
-        self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
-    ) -> int:
-        return self.language.set_attention(kind, step_length=step_length, sink_tokens=sink_tokens)
-
-    def cache_metadata(self) -> CacheMetadata:
-        return self.language.cache_metadata()
-
-    def input_embedding(self) -> nn.Module:
-        return self.language.input_embedding()
-
-    def token_tables(self) -> Sequence[nn.Module]:
-        return self.language.token_tables()
-
-    def layer_chain(self) -> Sequence[nn.Module]:
-        return self.language.layer_chain()
-
     def init_buffers(self) -> None:
         self.language.init_buffers()
         for part in (self.tower, self.projector):
@@ -127,9 +90,6 @@ class VisionLanguageModel(LanguageModel):
                 fill = getattr(module, "init_buffers", None)
                 if fill is not None:
                     fill()
-
-    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        return self.language(tokens, input_pos)
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         embeddings = torch.zeros(1, tokens, self.config.language.hidden_size)
@@ -144,13 +104,8 @@ class VisionLanguageModel(LanguageModel):
         inputs = (embeddings, start, *further)
         return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
 
-    def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
-        further = [each.of_text(tokens.shape[1], input_pos) for each in self.step_inputs]
-        return (self.embed_tokens(tokens), input_pos, *further)
-
     def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
-        height, width = self.config.image_size
-        pixels = torch.zeros(1, self.config.tower.channels, height, width)
+        pixels = self.example_pixels(self.config.tower.channels)
         varies = {1: torch.export.Dim("tokens", min=1, max=tokens)} if dynamic else None
         embedding, encoder = (
             TokenEmbedding(self.language),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from llm_export.models.vision.model import VisionLanguageModel
+from llm_export.models.vision.seeing_model import SeeingModel
 from llm_export.models.vision.sequences import GRID, narrowed, sequence_inputs
 
 
@@ -26,7 +26,7 @@ class AfterImage(NamedTuple):
 
 @torch.no_grad()
 def after_image(
-    model: VisionLanguageModel, pixels: Tensor, before: Sequence[int], after: Sequence[int]
+    model: SeeingModel, pixels: Tensor, before: Sequence[int], after: Sequence[int]
 ) -> AfterImage:
     """Feed an image between two texts, in steps as long as the caches take.
 
@@ -34,19 +34,20 @@ def after_image(
         pixels: [1, 3, h, w] of the model's size.
         before, after: token ids.
     """
+    whole = model.whole_logits(before, pixels, after)
     inputs = sequence_inputs(model, (before, pixels, after))
     behind = inputs[0].shape[1] - len(after)
     wanted, model.all_logits = model.all_logits, True
     model.init_buffers()
     try:
-        logits = torch.cat(list(_stepped(model, inputs)))
+        logits = torch.cat(list(_stepped(model, inputs))) if whole is None else whole
     finally:
         model.all_logits = wanted
         model.init_buffers()
     return AfterImage(inputs[0][0, len(before) : behind], logits[behind - 1 :])
 
 
-def task_settings(model: VisionLanguageModel) -> dict[str, Any]:
+def task_settings(model: SeeingModel) -> dict[str, Any]:
     """The manifest's ``task.settings``."""
     config = model.config
     inputs = [each.name for each in model.step_inputs]
@@ -59,7 +60,7 @@ def task_settings(model: VisionLanguageModel) -> dict[str, Any]:
     }
 
 
-def _stepped(model: VisionLanguageModel, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
+def _stepped(model: SeeingModel, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
     """Logits [S, V] of each step."""
     count = inputs[0].shape[1]
     size = model.step_length or count

@@ -11,7 +11,7 @@ from torch import Tensor
 from llm_export.models.vision.step_inputs import ATTEND_UNTIL, DEEPSTACK, ROPE_POSITIONS
 
 if TYPE_CHECKING:
-    from llm_export.models.vision.model import VisionLanguageModel
+    from llm_export.models.vision.seeing_model import SeeingModel
 
 GRID = "token_grid"
 """Of a config's settings: rows and columns of an image's tokens, where positions count them."""
@@ -20,7 +20,7 @@ Part = Sequence[int] | Tensor
 """Token ids, or the pixels of an image [1, C, h, w]."""
 
 
-def sequence_inputs(model: VisionLanguageModel, parts: Sequence[Part]) -> tuple[Tensor, ...]:
+def sequence_inputs(model: SeeingModel, parts: Sequence[Part]) -> tuple[Tensor, ...]:
     """What ``decode`` takes for the whole sequence: embeddings [1, S, H], and ``step_inputs``."""
     from runtime_py.vision.mrope import TEXT, stream_positions
 
@@ -47,14 +47,14 @@ def sequence_inputs(model: VisionLanguageModel, parts: Sequence[Part]) -> tuple[
 
 
 def narrowed(
-    model: VisionLanguageModel, inputs: Sequence[Tensor], begin: int, end: int
+    model: SeeingModel, inputs: Sequence[Tensor], begin: int, end: int
 ) -> tuple[Tensor, ...]:
     """The part of ``sequence_inputs`` for a step."""
     dims = (1, *(each.token_dim for each in model.step_inputs))
     return tuple(x.narrow(dim, begin, end - begin) for x, dim in zip(inputs, dims, strict=True))
 
 
-def sequence_logits(model: VisionLanguageModel, inputs: Sequence[Tensor], prefill: int) -> Tensor:
+def sequence_logits(model: SeeingModel, inputs: Sequence[Tensor], prefill: int) -> Tensor:
     """[R, V] through the caches: a first step of ``prefill`` tokens, then one by one. R is the
     number of tokens, without those that the first step returns no logits of.
     """

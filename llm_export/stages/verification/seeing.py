@@ -13,7 +13,7 @@ from torch import Tensor
 from llm_export.bundle.measures import LOWERING, QUALITY, Measure
 from llm_export.config.schema import Thresholds
 from llm_export.metrics.comparison import Comparison, ComparisonResult
-from llm_export.models.vision.model import VisionLanguageModel
+from llm_export.models.vision.seeing_model import SeeingModel
 from llm_export.models.vision.seen import after_image
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -57,7 +57,7 @@ class Sight:
     after: tuple[int, ...]
 
 
-def sight(model: VisionLanguageModel, text: Sequence[int]) -> Sight:
+def sight(model: SeeingModel, text: Sequence[int]) -> Sight:
     """Pictures of the size that the model sees, and a text around each.
 
     Args:
@@ -90,7 +90,7 @@ def pictures(height: int, width: int) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
-def seen_by_model(model: VisionLanguageModel, shown: Sight, *, noise: bool = False) -> Seen:
+def seen_by_model(model: SeeingModel, shown: Sight, *, noise: bool = False) -> Seen:
     """What an eager model makes of it.
 
     Args:

@@ -52,6 +52,13 @@ def test_stated_keys_are_enough(tmp_path: Path) -> None:
         ({"preprocessor_config.json": "{"}, "not valid JSON"),
         ({"preprocessor_config.json": "[]"}, "not a JSON object"),
         ({"preprocessor_config.json": {"size": 1}}, "names no image processor"),
+        (
+            {
+                "preprocessor_config.json": IMAGE,
+                "processor_config.json": {"processor_class": "OtherProcessor"},
+            },
+            "does not know what OtherProcessor writes",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, files: dict[str, Any], said: str) -> None:
