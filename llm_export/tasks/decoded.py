@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.bundle.measures import LOWERING, QUALITY, Measure
 from llm_export.bundle.roles import ROLES
+from llm_export.compat.torchao_tensors import dequantized_once
 from llm_export.metrics import metrics
 from llm_export.metrics.comparison import Comparison as Distributions
 from llm_export.metrics.scale import level_of
@@ -37,6 +39,19 @@ class Case:
     prompt: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What one side makes of a case.
+
+    Attributes:
+        front: outputs of the methods before the decoder, by name.
+        logits: [P, V], after the last token of the prompt and after each token behind it.
+    """
+
+    front: Mapping[str, Tensor]
+    logits: Tensor
+
+
 @dataclass
 class _Pair:
     """One side against another, over all cases."""
@@ -44,16 +59,11 @@ class _Pair:
     logits: Distributions = field(default_factory=Distributions)
     far: dict[str, float] = field(default_factory=dict)
 
-    def add(
-        self,
-        ours: tuple[Mapping[str, Tensor], Tensor],
-        theirs: tuple[Mapping[str, Tensor], Tensor],
-        targets: Tensor,
-    ) -> None:
-        self.logits.add(ours[1], theirs[1], targets)
+    def add(self, ours: _Made, theirs: _Made, targets: Tensor) -> None:
+        self.logits.add(ours.logits, theirs.logits, targets)
         self.logits.end_window()
-        for name, mine in ours[0].items():
-            other = theirs[0][name]
+        for name, mine in ours.front.items():
+            other = theirs.front[name]
             apart = float((mine - other).abs().max() / other.abs().max().clamp(min=1e-12))
             # Not max(): NaN must win.
             if not apart <= self.far.get(name, -1.0):
@@ -68,36 +78,53 @@ def compare_decoded(
     what: str,
 ) -> Comparison:
     """Compare the outputs of all methods. The decoder of each side gets the tokens that the
-    float32 model answers greedily, so that their logits are about the same text.
+    float32 model answers greedily, so that their logits are about the same text: the program
+    token by token, as an app feeds it, the exported model all at once.
 
     Args:
         steps: most tokens of an answer.
         what: the cases, in words.
     """
-    reference = subject.reference()
-    exact, exported = call_of(reference, subject), call_of(subject.exported, subject)
+    total = 2 * len(cases)
+    answers = _answers(subject, cases, steps, lambda done: progress(done, total))
+    # The float32 model is gone by now: the dequantized weights take its place in memory.
+    fronts, exported = present(subject.exported, subject), call_of(subject.exported, subject)
     program = None if subject.bundle is None else program_of(subject.bundle)
-    fronts, quality, lowering = _present(reference, subject), _Pair(), _Pair()
+    quality, lowering = _Pair(), _Pair()
     noisy = program is not None and bool(subject.resolved.recipe.quant.rules)
     floor = _Pair() if noisy else None
-    for number, case in enumerate(cases):
-        begun = front(exact, fronts, case.inputs)
-        wanted, targets = greedy(exact, case.prompt, steps)
-        tokens = [*case.prompt, *targets.tolist()[:-1]]
-        ours = begun_by, made = _side(exported, fronts, case, tokens)
-        if program is not None:
-            ours = _side(program, fronts, case, tokens)
-            lowering.add(ours, (begun_by, made), targets)
-        if floor is not None:
-            with perturbed(subject.exported):
-                near = _side(exported, fronts, _shaken(case), tokens)
-            floor.add(near, (begun_by, made), targets)
-        quality.add(ours, (begun, wanted), targets)
-        progress(number + 1, len(cases))
+    with dequantized_once(subject.exported), all_logits(subject.exported):
+        for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
+            targets = answer.logits.argmax(-1)
+            tokens = [*case.prompt, *targets.tolist()[:-1]]
+            ours = made = _made(exported, fronts, case, tokens, at_once=True)
+            if program is not None:
+                ours = _made(program, fronts, case, tokens)
+                lowering.add(ours, made, targets)
+            if floor is not None:
+                with perturbed(subject.exported):
+                    near = _made(exported, fronts, _shaken(case), tokens, at_once=True)
+                floor.add(near, made, targets)
+            quality.add(ours, answer, targets)
+            progress(len(cases) + number + 1, total)
     found = quality.logits.result()
     level = level_of(found.mean_kl, 1 - found.top1_agreement)
     measures = (*_lowering(lowering, floor, subject), *_quality(found, subject))
     return Comparison(measures, level.word, level.meaning, f"{found.positions} tokens of {what}")
+
+
+def _answers(
+    subject: Subject, cases: Sequence[Case], steps: int, progress: Callable[[int], None]
+) -> list[_Made]:
+    """The float32 model's greedy answers."""
+    reference = subject.reference()
+    fronts, call = present(reference, subject), call_of(reference, subject)
+    found = []
+    for number, case in enumerate(cases):
+        begun = front(call, fronts, case.inputs)
+        found.append(_Made(begun, greedy(call, case.prompt, steps)))
+        progress(number + 1)
+    return found
 
 
 def program_of(bundle: Path) -> Call:
@@ -105,12 +132,6 @@ def program_of(bundle: Path) -> Call:
     from runtime_py.method_program import MethodProgram
 
     return MethodProgram(bundle / ROLES["program"]).call
-
-
-def _side(
-    call: Call, fronts: Sequence[str], case: Case, tokens: Sequence[int]
-) -> tuple[dict[str, Tensor], Tensor]:
-    return front(call, fronts, case.inputs), decoded(call, tokens, len(case.prompt))
 
 
 def call_of(model: TaskModel, subject: Subject) -> Call:
@@ -128,6 +149,30 @@ def call_of(model: TaskModel, subject: Subject) -> Call:
     return call
 
 
+def present(model: TaskModel, subject: Subject) -> list[str]:
+    """Which methods there are before the decoder."""
+    dynamic = subject.resolved.methods.dynamic
+    names = [m.name for m in model.methods(subject.options, dynamic=dynamic)]
+    return [name for name in _FRONT if name in names]
+
+
+@contextmanager
+def all_logits(model: TaskModel) -> Iterator[None]:
+    """Context in which the decoder's method gives logits of all its tokens, if it can."""
+    wanted, model.all_logits = model.all_logits, True
+    try:
+        yield
+    finally:
+        model.all_logits = wanted
+
+
+def _made(
+    call: Call, fronts: Sequence[str], case: Case, tokens: Sequence[int], *, at_once: bool = False
+) -> _Made:
+    begun = front(call, fronts, case.inputs)
+    return _Made(begun, decoded(call, tokens, len(case.prompt), at_once=at_once))
+
+
 def front(call: Call, methods: Sequence[str], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """Outputs of the methods before the decoder, each a copy."""
     found: dict[str, Tensor] = {}
@@ -138,36 +183,38 @@ def front(call: Call, methods: Sequence[str], inputs: Sequence[Tensor]) -> dict[
     return found
 
 
-def greedy(call: Call, prompt: Sequence[int], steps: int) -> tuple[Tensor, Tensor]:
-    """(logits [P, V], the most likely tokens [P]), token by token."""
+def greedy(call: Call, prompt: Sequence[int], steps: int) -> Tensor:
+    """Logits [P, V] whose most likely tokens are the answer, token by token."""
     import torch
 
-    rows = [_step(call, token, position) for position, token in enumerate(prompt)][-1:]
+    rows = [_step(call, prompt, 0)[-1]]
     while len(rows) < steps:
-        rows.append(_step(call, int(rows[-1].argmax()), len(prompt) + len(rows) - 1))
-    logits = torch.stack(rows)
-    return logits, logits.argmax(-1)
+        rows.append(_step(call, [int(rows[-1].argmax())], len(prompt) + len(rows) - 1)[-1])
+    return torch.stack(rows)
 
 
-def decoded(call: Call, tokens: Sequence[int], prompt: int) -> Tensor:
-    """Logits [P, V] after the last token of the prompt and each token behind it."""
+def decoded(call: Call, tokens: Sequence[int], prompt: int, *, at_once: bool = False) -> Tensor:
+    """Logits [P, V] after the last token of the prompt and each token behind it.
+
+    Args:
+        at_once: in one step, if that gives the logits of all tokens.
+    """
     import torch
 
-    rows = [_step(call, token, position) for position, token in enumerate(tokens)]
-    return torch.stack(rows[prompt - 1 :])
+    rows = _step(call, tokens, 0) if at_once else tokens[:0]
+    if at_once:
+        rows = _step(call, tokens, 0)
+        if len(rows) == len(tokens):
+            return rows[prompt - 1 :]
+    return torch.cat([_step(call, [token], i) for i, token in enumerate(tokens)])[prompt - 1 :]
 
 
-def _step(call: Call, token: int, position: int) -> Tensor:
+def _step(call: Call, tokens: Sequence[int], position: int) -> Tensor:
+    """Logits [S, V] of all tokens, or [1, V] of the last one; a copy."""
     import torch
 
-    out = call("decoder", (torch.tensor([[token]]), torch.tensor([position])))[0]
-    return out.reshape(-1).to(torch.float32, copy=True)
-
-
-def _present(model: TaskModel, subject: Subject) -> list[str]:
-    dynamic = subject.resolved.methods.dynamic
-    names = [m.name for m in model.methods(subject.options, dynamic=dynamic)]
-    return [name for name in _FRONT if name in names]
+    out = call("decoder", (torch.tensor([list(tokens)]), torch.tensor([position])))[0]
+    return out.reshape(-1, out.shape[-1]).to(torch.float32, copy=True)
 
 
 def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measure]:

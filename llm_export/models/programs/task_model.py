@@ -25,12 +25,15 @@ class TaskModel(nn.Module):
         context_length: most tokens of an input, or slots of the decoder's KV cache.
         head_name: the submodule that quantization rules call the head; empty if there is none.
         attention_kind: the kind of the last ``set_attention`` call.
+        all_logits: whether a decoder's method returns the logits of all its tokens [1, S, V], or
+            of the last [1, V]. Models may ignore it; then they are verified token by token.
     """
 
     metadata: ModelMetadata
     context_length: int
     head_name: str = ""
     attention_kind: str = "plain"
+    all_logits: bool = False
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
         """The methods to export.

@@ -66,7 +66,8 @@ class T5(TaskModel):
         return x
 
     def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
-        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last."""
+        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last, or
+        [1, S, V] if ``all_logits``."""
         positions = input_pos + torch.arange(ids.shape[1])
         slots = torch.arange(self.context_length)
         hidden = causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
@@ -74,7 +75,7 @@ class T5(TaskModel):
         x, source = self.embed(ids), self.source_mask()
         for layer in self.decoder:
             x = layer(x, positions, bias, source)
-        x = self.decoder_norm(x[:, -1])
+        x = self.decoder_norm(x if self.all_logits else x[:, -1])
         return self.head(x * self.config.hidden**-0.5 if self.config.scaled else x)
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
