@@ -54,7 +54,9 @@ class T5(TaskModel):
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids and mask [1, S] -> [1, S, D]; the caches then hold this source."""
-        positions = torch.arange(ids.shape[1])
+        # Of a fixed length they would be constants, and the bias of each pair of positions and head
+        # one in the file, larger than all weights: they are made to depend on an input.
+        positions = torch.arange(ids.shape[1]) + 0 * mask[0]
         bias = self.encoder_bias(positions, positions) + additive(mask)
         x = self.embed(ids)
         for layer in self.encoder:
