@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +27,15 @@ if TYPE_CHECKING:
 
 _FRONT = ("features", "encoder")
 """Methods before the decoder; each takes what the one before it returns."""
-_FAR = 0.1
-"""Largest difference of a method's output that int8 rounding makes, relative to the largest
-value. A wrong program is off by as much as the values."""
+_FAR = 0.01
+"""Root of the mean squared difference of an output, relative to that of its values, which a right
+program may have where nothing amplifies rounding errors."""
+_ROUNDINGS = 8
+"""The same in rounding errors of the model's dtype, where they are more."""
+_TIES = 2
+"""Positions whose two most likely tokens may be as good as equal, however few there are."""
+_FLOOR = 4
+"""Cases to measure the noise floor over."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +61,35 @@ class _Made:
 
 @dataclass
 class _Pair:
-    """One side against another, over all cases."""
+    """One side against another, over all cases.
+
+    Attributes:
+        squares: of each output: sums of the squared differences and of the squared values.
+    """
 
     logits: Distributions = field(default_factory=Distributions)
-    far: dict[str, float] = field(default_factory=dict)
+    squares: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def add(self, ours: _Made, theirs: _Made, targets: Tensor) -> None:
         self.logits.add(ours.logits, theirs.logits, targets)
         self.logits.end_window()
-        for name, mine in ours.front.items():
-            other = theirs.front[name]
-            apart = float((mine - other).abs().max() / other.abs().max().clamp(min=1e-12))
-            # Not max(): NaN must win.
-            if not apart <= self.far.get(name, -1.0):
-                self.far[name] = apart
+        for name, mine in {**ours.front, "logits": _centred(ours.logits)}.items():
+            other = theirs.front[name] if name in theirs.front else _centred(theirs.logits)
+            apart, size = self.squares.get(name, (0.0, 0.0))
+            self.squares[name] = (
+                apart + float((mine.double() - other).square().sum()),
+                size + float(other.double().square().sum()),
+            )
+
+    def far(self, name: str) -> float:
+        """Relative root mean square of the difference."""
+        apart, size = self.squares[name]
+        return math.sqrt(apart / max(size, 1e-24))
+
+
+def _centred(logits: Tensor) -> Tensor:
+    """What their softmax depends on."""
+    return logits - logits.mean(dim=-1, keepdim=True)
 
 
 def compare_decoded(
@@ -101,7 +123,7 @@ def compare_decoded(
             if program is not None:
                 ours = _made(program, fronts, case, tokens)
                 lowering.add(ours, made, targets)
-            if floor is not None:
+            if floor is not None and number < _FLOOR:
                 with perturbed(subject.exported):
                     near = _made(exported, fronts, _shaken(case), tokens, at_once=True)
                 floor.add(near, made, targets)
@@ -231,8 +253,16 @@ def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measur
             return limit
         return known[name].widened(limit, noise.value(name), verify.noise_factor)
 
+    def top1() -> float | None:
+        limit = wide("top1_agreement", verify.lowering.min_top1)
+        return None if limit is None else min(limit, 1 - _TIES / max(found.positions, _TIES))
+
     def far(name: str) -> float:
-        return max(_FAR, 0.0 if floor is None else verify.noise_factor * floor.far[name])
+        # KL divergence is quadratic in what logits are off by: the same factor for both.
+        factor = math.sqrt(verify.noise_factor)
+        return max(least, 0.0 if floor is None else factor * floor.far(name))
+
+    least = max(_FAR, _ROUNDINGS * _rounding(subject.exported))
 
     return [
         Measure(
@@ -241,14 +271,21 @@ def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measur
         ),
         Measure(
             "lowering_top1", "most likely token as the exported model's", found.top1_agreement,
-            LOWERING, "", wide("top1_agreement", verify.lowering.min_top1), higher_is_better=True,
+            LOWERING, "", top1(), higher_is_better=True,
         ),
         *(
-            Measure(f"lowering_{name}", f"largest difference of {name}", value, LOWERING, "",
-                    far(name))
-            for name, value in pair.far.items()
+            Measure(f"lowering_{name}", f"relative difference of {name}", pair.far(name),
+                    LOWERING, "", far(name))
+            for name in pair.squares
         ),
     ]  # fmt: skip
+
+
+def _rounding(model: TaskModel) -> float:
+    """Of its coarsest dtype, relative."""
+    import torch
+
+    return max(torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point())
 
 
 def _shaken(case: Case) -> Case:

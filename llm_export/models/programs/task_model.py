@@ -65,6 +65,10 @@ class TaskModel(nn.Module):
         """Cache properties that a runtime must know."""
         return CacheMetadata()
 
+    def scale_random(self) -> None:
+        """Scale random weights of variance 1 / inputs in place, where the model needs others: one
+        that amplifies rounding errors to another answer cannot be verified."""
+
     def tie(self) -> None:
         """Let modules share the parameters that the architecture ties, after loading."""
 

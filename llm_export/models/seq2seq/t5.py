@@ -115,6 +115,12 @@ class T5(TaskModel):
     def token_tables(self) -> Sequence[nn.Module]:
         return [self.embed]
 
+    def scale_random(self) -> None:
+        """Queries as published models begin: they have the factor that scores do without."""
+        for name, weight in self.named_parameters():
+            if name.endswith(".q.weight"):
+                weight.mul_(self.config.head_dim**-0.5)
+
     def tie(self) -> None:
         if self.config.tied:
             self.head.weight = self.embed.weight
