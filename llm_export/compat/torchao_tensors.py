@@ -7,11 +7,12 @@ documented. Written for torchao 0.18.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def integer_tensor(
@@ -42,6 +43,32 @@ def is_torchao(tensor: Any) -> bool:
     from torchao.utils import TorchAOBaseTensor
 
     return isinstance(tensor, TorchAOBaseTensor)
+
+
+@contextmanager
+def dequantized_once(model: nn.Module) -> Iterator[None]:
+    """Context in which each weight is dequantized by its first use, and not by each: what its
+    operators compute is the same, bit by bit. Takes the memory of a float model."""
+    weights = [each for each in model.parameters() if is_torchao(each)]
+    for weight in weights:
+        weight.dequantize = _kept(weight)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for weight in weights:
+            del weight.dequantize
+
+
+def _kept(weight: Tensor) -> Any:
+    plain, found = weight.dequantize, []
+
+    def dequantize() -> Tensor:
+        if not found:
+            found.append(plain())
+        made: Tensor = found[0]
+        return made
+
+    return dequantize
 
 
 def rebuilt(recipe: Mapping[str, Any], parts: Mapping[str, Tensor]) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.bundle.measures import LOWERING, QUALITY, Measure
 from llm_export.bundle.roles import ROLES
+from llm_export.compat.torchao_tensors import dequantized_once
 from llm_export.metrics import metrics
 from llm_export.metrics.comparison import Comparison as Distributions
 from llm_export.metrics.scale import level_of
@@ -24,9 +27,15 @@ if TYPE_CHECKING:
 
 _FRONT = ("features", "encoder")
 """Methods before the decoder; each takes what the one before it returns."""
-_FAR = 0.1
-"""Largest difference of a method's output that int8 rounding makes, relative to the largest
-value. A wrong program is off by as much as the values."""
+_FAR = 0.01
+"""Root of the mean squared difference of an output, relative to that of its values, which a right
+program may have where nothing amplifies rounding errors."""
+_ROUNDINGS = 8
+"""The same in rounding errors of the model's dtype, where they are more."""
+_TIES = 2
+"""Positions whose two most likely tokens may be as good as equal, however few there are."""
+_FLOOR = 4
+"""Cases to measure the noise floor over."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +46,50 @@ class Case:
     prompt: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What one side makes of a case.
+
+    Attributes:
+        front: outputs of the methods before the decoder, by name.
+        logits: [P, V], after the last token of the prompt and after each token behind it.
+    """
+
+    front: Mapping[str, Tensor]
+    logits: Tensor
+
+
 @dataclass
 class _Pair:
-    """One side against another, over all cases."""
+    """One side against another, over all cases.
+
+    Attributes:
+        squares: of each output: sums of the squared differences and of the squared values.
+    """
 
     logits: Distributions = field(default_factory=Distributions)
-    far: dict[str, float] = field(default_factory=dict)
+    squares: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def add(
-        self,
-        ours: tuple[Mapping[str, Tensor], Tensor],
-        theirs: tuple[Mapping[str, Tensor], Tensor],
-        targets: Tensor,
-    ) -> None:
-        self.logits.add(ours[1], theirs[1], targets)
+    def add(self, ours: _Made, theirs: _Made, targets: Tensor) -> None:
+        self.logits.add(ours.logits, theirs.logits, targets)
         self.logits.end_window()
-        for name, mine in ours[0].items():
-            other = theirs[0][name]
-            apart = float((mine - other).abs().max() / other.abs().max().clamp(min=1e-12))
-            # Not max(): NaN must win.
-            if not apart <= self.far.get(name, -1.0):
-                self.far[name] = apart
+        for name, mine in {**ours.front, "logits": _centred(ours.logits)}.items():
+            other = theirs.front[name] if name in theirs.front else _centred(theirs.logits)
+            apart, size = self.squares.get(name, (0.0, 0.0))
+            self.squares[name] = (
+                apart + float((mine.double() - other).square().sum()),
+                size + float(other.double().square().sum()),
+            )
+
+    def far(self, name: str) -> float:
+        """Relative root mean square of the difference."""
+        apart, size = self.squares[name]
+        return math.sqrt(apart / max(size, 1e-24))
+
+
+def _centred(logits: Tensor) -> Tensor:
+    """What their softmax depends on."""
+    return logits - logits.mean(dim=-1, keepdim=True)
 
 
 def compare_decoded(
@@ -68,36 +100,53 @@ def compare_decoded(
     what: str,
 ) -> Comparison:
     """Compare the outputs of all methods. The decoder of each side gets the tokens that the
-    float32 model answers greedily, so that their logits are about the same text.
+    float32 model answers greedily, so that their logits are about the same text: the program
+    token by token, as an app feeds it, the exported model all at once.
 
     Args:
         steps: most tokens of an answer.
         what: the cases, in words.
     """
-    reference = subject.reference()
-    exact, exported = call_of(reference, subject), call_of(subject.exported, subject)
+    total = 2 * len(cases)
+    answers = _answers(subject, cases, steps, lambda done: progress(done, total))
+    # The float32 model is gone by now: the dequantized weights take its place in memory.
+    fronts, exported = present(subject.exported, subject), call_of(subject.exported, subject)
     program = None if subject.bundle is None else program_of(subject.bundle)
-    fronts, quality, lowering = _present(reference, subject), _Pair(), _Pair()
+    quality, lowering = _Pair(), _Pair()
     noisy = program is not None and bool(subject.resolved.recipe.quant.rules)
     floor = _Pair() if noisy else None
-    for number, case in enumerate(cases):
-        begun = front(exact, fronts, case.inputs)
-        wanted, targets = greedy(exact, case.prompt, steps)
-        tokens = [*case.prompt, *targets.tolist()[:-1]]
-        ours = begun_by, made = _side(exported, fronts, case, tokens)
-        if program is not None:
-            ours = _side(program, fronts, case, tokens)
-            lowering.add(ours, (begun_by, made), targets)
-        if floor is not None:
-            with perturbed(subject.exported):
-                near = _side(exported, fronts, _shaken(case), tokens)
-            floor.add(near, (begun_by, made), targets)
-        quality.add(ours, (begun, wanted), targets)
-        progress(number + 1, len(cases))
+    with dequantized_once(subject.exported), all_logits(subject.exported):
+        for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
+            targets = answer.logits.argmax(-1)
+            tokens = [*case.prompt, *targets.tolist()[:-1]]
+            ours = made = _made(exported, fronts, case, tokens, at_once=True)
+            if program is not None:
+                ours = _made(program, fronts, case, tokens)
+                lowering.add(ours, made, targets)
+            if floor is not None and number < _FLOOR:
+                with perturbed(subject.exported):
+                    near = _made(exported, fronts, _shaken(case), tokens, at_once=True)
+                floor.add(near, made, targets)
+            quality.add(ours, answer, targets)
+            progress(len(cases) + number + 1, total)
     found = quality.logits.result()
     level = level_of(found.mean_kl, 1 - found.top1_agreement)
     measures = (*_lowering(lowering, floor, subject), *_quality(found, subject))
     return Comparison(measures, level.word, level.meaning, f"{found.positions} tokens of {what}")
+
+
+def _answers(
+    subject: Subject, cases: Sequence[Case], steps: int, progress: Callable[[int], None]
+) -> list[_Made]:
+    """The float32 model's greedy answers."""
+    reference = subject.reference()
+    fronts, call = present(reference, subject), call_of(reference, subject)
+    found = []
+    for number, case in enumerate(cases):
+        begun = front(call, fronts, case.inputs)
+        found.append(_Made(begun, greedy(call, case.prompt, steps)))
+        progress(number + 1)
+    return found
 
 
 def program_of(bundle: Path) -> Call:
@@ -105,12 +154,6 @@ def program_of(bundle: Path) -> Call:
     from runtime_py.method_program import MethodProgram
 
     return MethodProgram(bundle / ROLES["program"]).call
-
-
-def _side(
-    call: Call, fronts: Sequence[str], case: Case, tokens: Sequence[int]
-) -> tuple[dict[str, Tensor], Tensor]:
-    return front(call, fronts, case.inputs), decoded(call, tokens, len(case.prompt))
 
 
 def call_of(model: TaskModel, subject: Subject) -> Call:
@@ -128,6 +171,30 @@ def call_of(model: TaskModel, subject: Subject) -> Call:
     return call
 
 
+def present(model: TaskModel, subject: Subject) -> list[str]:
+    """Which methods there are before the decoder."""
+    dynamic = subject.resolved.methods.dynamic
+    names = [m.name for m in model.methods(subject.options, dynamic=dynamic)]
+    return [name for name in _FRONT if name in names]
+
+
+@contextmanager
+def all_logits(model: TaskModel) -> Iterator[None]:
+    """Context in which the decoder's method gives logits of all its tokens, if it can."""
+    wanted, model.all_logits = model.all_logits, True
+    try:
+        yield
+    finally:
+        model.all_logits = wanted
+
+
+def _made(
+    call: Call, fronts: Sequence[str], case: Case, tokens: Sequence[int], *, at_once: bool = False
+) -> _Made:
+    begun = front(call, fronts, case.inputs)
+    return _Made(begun, decoded(call, tokens, len(case.prompt), at_once=at_once))
+
+
 def front(call: Call, methods: Sequence[str], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """Outputs of the methods before the decoder, each a copy."""
     found: dict[str, Tensor] = {}
@@ -138,36 +205,38 @@ def front(call: Call, methods: Sequence[str], inputs: Sequence[Tensor]) -> dict[
     return found
 
 
-def greedy(call: Call, prompt: Sequence[int], steps: int) -> tuple[Tensor, Tensor]:
-    """(logits [P, V], the most likely tokens [P]), token by token."""
+def greedy(call: Call, prompt: Sequence[int], steps: int) -> Tensor:
+    """Logits [P, V] whose most likely tokens are the answer, token by token."""
     import torch
 
-    rows = [_step(call, token, position) for position, token in enumerate(prompt)][-1:]
+    rows = [_step(call, prompt, 0)[-1]]
     while len(rows) < steps:
-        rows.append(_step(call, int(rows[-1].argmax()), len(prompt) + len(rows) - 1))
-    logits = torch.stack(rows)
-    return logits, logits.argmax(-1)
+        rows.append(_step(call, [int(rows[-1].argmax())], len(prompt) + len(rows) - 1)[-1])
+    return torch.stack(rows)
 
 
-def decoded(call: Call, tokens: Sequence[int], prompt: int) -> Tensor:
-    """Logits [P, V] after the last token of the prompt and each token behind it."""
+def decoded(call: Call, tokens: Sequence[int], prompt: int, *, at_once: bool = False) -> Tensor:
+    """Logits [P, V] after the last token of the prompt and each token behind it.
+
+    Args:
+        at_once: in one step, if that gives the logits of all tokens.
+    """
     import torch
 
-    rows = [_step(call, token, position) for position, token in enumerate(tokens)]
-    return torch.stack(rows[prompt - 1 :])
+    rows = _step(call, tokens, 0) if at_once else tokens[:0]
+    if at_once:
+        rows = _step(call, tokens, 0)
+        if len(rows) == len(tokens):
+            return rows[prompt - 1 :]
+    return torch.cat([_step(call, [token], i) for i, token in enumerate(tokens)])[prompt - 1 :]
 
 
-def _step(call: Call, token: int, position: int) -> Tensor:
+def _step(call: Call, tokens: Sequence[int], position: int) -> Tensor:
+    """Logits [S, V] of all tokens, or [1, V] of the last one; a copy."""
     import torch
 
-    out = call("decoder", (torch.tensor([[token]]), torch.tensor([position])))[0]
-    return out.reshape(-1).to(torch.float32, copy=True)
-
-
-def _present(model: TaskModel, subject: Subject) -> list[str]:
-    dynamic = subject.resolved.methods.dynamic
-    names = [m.name for m in model.methods(subject.options, dynamic=dynamic)]
-    return [name for name in _FRONT if name in names]
+    out = call("decoder", (torch.tensor([list(tokens)]), torch.tensor([position])))[0]
+    return out.reshape(-1, out.shape[-1]).to(torch.float32, copy=True)
 
 
 def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measure]:
@@ -184,8 +253,16 @@ def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measur
             return limit
         return known[name].widened(limit, noise.value(name), verify.noise_factor)
 
+    def top1() -> float | None:
+        limit = wide("top1_agreement", verify.lowering.min_top1)
+        return None if limit is None else min(limit, 1 - _TIES / max(found.positions, _TIES))
+
     def far(name: str) -> float:
-        return max(_FAR, 0.0 if floor is None else verify.noise_factor * floor.far[name])
+        # KL divergence is quadratic in what logits are off by: the same factor for both.
+        factor = math.sqrt(verify.noise_factor)
+        return max(least, 0.0 if floor is None else factor * floor.far(name))
+
+    least = max(_FAR, _ROUNDINGS * _rounding(subject.exported))
 
     return [
         Measure(
@@ -194,14 +271,21 @@ def _lowering(pair: _Pair, floor: _Pair | None, subject: Subject) -> list[Measur
         ),
         Measure(
             "lowering_top1", "most likely token as the exported model's", found.top1_agreement,
-            LOWERING, "", wide("top1_agreement", verify.lowering.min_top1), higher_is_better=True,
+            LOWERING, "", top1(), higher_is_better=True,
         ),
         *(
-            Measure(f"lowering_{name}", f"largest difference of {name}", value, LOWERING, "",
-                    far(name))
-            for name, value in pair.far.items()
+            Measure(f"lowering_{name}", f"relative difference of {name}", pair.far(name),
+                    LOWERING, "", far(name))
+            for name in pair.squares
         ),
     ]  # fmt: skip
+
+
+def _rounding(model: TaskModel) -> float:
+    """Of its coarsest dtype, relative."""
+    import torch
+
+    return max(torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point())
 
 
 def _shaken(case: Case) -> Case:

@@ -13,6 +13,7 @@ TASK = Task(
         "lowering_kl",
         "lowering_top1",
         "lowering_encoder",
+        "lowering_logits",
         "mean_kl",
         "top1_agreement",
         "lowering_features",

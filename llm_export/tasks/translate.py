@@ -9,6 +9,13 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.seq2seq.options:TranslateOptions",
     contract="llm_export.tasks.translation.contract:CONTRACT",
-    measures=("lowering_kl", "lowering_top1", "lowering_encoder", "mean_kl", "top1_agreement"),
+    measures=(
+        "lowering_kl",
+        "lowering_top1",
+        "lowering_encoder",
+        "lowering_logits",
+        "mean_kl",
+        "top1_agreement",
+    ),
     try_it='llm-export translate {bundle} "A text"',
 )

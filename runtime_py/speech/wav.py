@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_UNKNOWN = 0x7FFF0000
+"""From this size on a chunk's is that of a file written to a pipe, which does not know it."""
 _NAMES = {2: "ADPCM", 6: "A-law", 7: "mu-law", 0x11: "IMA ADPCM", 0x55: "MP3"}
+_LOG = logging.getLogger("runtime_py")
 
 
 def is_wav(data: bytes) -> bool:
@@ -19,7 +23,8 @@ def is_wav(data: bytes) -> bool:
 
 
 def read_wav(data: bytes, where: str) -> tuple[Tensor, int]:
-    """(samples [channels, N], float32 in -1 to 1; samples a second).
+    """(samples [channels, N], float32 in -1 to 1; samples a second). Logs a warning if the file
+    ends before its audio does.
 
     Raises:
         ArgumentError: it is damaged, or compressed.
@@ -31,9 +36,14 @@ def read_wav(data: bytes, where: str) -> tuple[Tensor, int]:
         if name == b"fmt ":
             form = data[at + 8 : at + 8 + size]
         elif name == b"data" and form is not None:
-            # A file that was written to a pipe does not know its length.
-            size = min(size, len(data) - at - 8)
-            return _samples(data[at + 8 : at + 8 + size], form, where)
+            body = data[at + 8 : at + 8 + size]
+            samples, rate = _samples(body, form, where)
+            if len(body) < size < _UNKNOWN:
+                _LOG.warning(
+                    "%s: the WAV file is cut off: %.1f s of its %.1f s are there",
+                    where, samples.shape[1] / rate, size / _frame(form) / rate,
+                )  # fmt: skip
+            return samples, rate
         at += 8 + size + size % 2
     missing = "audio" if form is not None else "format"
     raise ArgumentError(f"the WAV file has no {missing}", where=where, fix="record it again")
@@ -55,12 +65,18 @@ def _samples(body: bytes, form: bytes, where: str) -> tuple[Tensor, int]:
             f"the WAV file has {what}, which is not read", where=where,
             fix="convert it: ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav",
         )  # fmt: skip
-    width = bits // 8 * channels
+    width = _frame(form)
     body = body[: len(body) // width * width]
     if not body:
         return torch.zeros(channels, 0), rate
     raw = torch.frombuffer(bytearray(body), dtype=torch.uint8)
     return _scaled(raw, kind, bits).view(-1, channels).T.contiguous(), rate
+
+
+def _frame(form: bytes) -> int:
+    """Bytes of a sample of all channels."""
+    channels, bits = struct.unpack_from("<2xH10xH", form)
+    return int(bits // 8 * channels)
 
 
 def _scaled(raw: Tensor, kind: int, bits: int) -> Tensor:

@@ -86,6 +86,8 @@ def load(
     checkpoint = _opened(recipe, family, model)
     _require_same_architecture(family, config, checkpoint)
     coverage = load_tensors(model, family, checkpoint, progress)
+    if recipe.checkpoint.is_random:
+        model.scale_random()
     model.tie()
     model.init_buffers()
     assert_materialized(model)

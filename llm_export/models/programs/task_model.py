@@ -25,11 +25,14 @@ class TaskModel(TextReader):
         context_length: most tokens of an input, or slots of the decoder's KV cache.
         head_name: the submodule that quantization rules call the head; empty if there is none.
         attention_kind: the kind of the last ``set_attention`` call.
+        all_logits: whether a decoder's method returns the logits of all its tokens [1, S, V], or
+            of the last [1, V]. Models may ignore it; then they are verified token by token.
     """
 
     whole_texts: bool = True
     head_name: str = ""
     attention_kind: str = "plain"
+    all_logits: bool = False
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
         """The methods to export.
@@ -64,6 +67,10 @@ class TaskModel(TextReader):
     def cache_metadata(self) -> CacheMetadata:
         """Cache properties that a runtime must know."""
         return CacheMetadata()
+
+    def scale_random(self) -> None:
+        """Scale random weights of variance 1 / inputs in place, where the model needs others: one
+        that amplifies rounding errors to another answer cannot be verified."""
 
     def tie(self) -> None:
         """Let modules share the parameters that the architecture ties, after loading."""

@@ -93,7 +93,8 @@ class LibrarySeq2Seq(TaskModel):
         return hidden
 
     def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
-        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last."""
+        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last, or
+        [1, S, V] if ``all_logits``."""
         start = cast(int, input_pos[0].item())
         check(start >= 0)
         check(start + ids.shape[1] <= self.context_length)
@@ -108,7 +109,7 @@ class LibrarySeq2Seq(TaskModel):
             past_key_values=self.caches.step(start, positions),
             use_cache=True,
         ).logits
-        return logits[:, -1]
+        return logits if self.all_logits else logits[:, -1]
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
         most = self.context_length

@@ -54,7 +54,9 @@ class T5(TaskModel):
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids and mask [1, S] -> [1, S, D]; the caches then hold this source."""
-        positions = torch.arange(ids.shape[1])
+        # Of a fixed length they would be constants, and the bias of each pair of positions and head
+        # one in the file, larger than all weights: they are made to depend on an input.
+        positions = torch.arange(ids.shape[1]) + 0 * mask[0]
         bias = self.encoder_bias(positions, positions) + additive(mask)
         x = self.embed(ids)
         for layer in self.encoder:
@@ -66,7 +68,8 @@ class T5(TaskModel):
         return x
 
     def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
-        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last."""
+        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last, or
+        [1, S, V] if ``all_logits``."""
         positions = input_pos + torch.arange(ids.shape[1])
         slots = torch.arange(self.context_length)
         hidden = causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
@@ -74,7 +77,7 @@ class T5(TaskModel):
         x, source = self.embed(ids), self.source_mask()
         for layer in self.decoder:
             x = layer(x, positions, bias, source)
-        x = self.decoder_norm(x[:, -1])
+        x = self.decoder_norm(x if self.all_logits else x[:, -1])
         return self.head(x * self.config.hidden**-0.5 if self.config.scaled else x)
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
@@ -112,6 +115,12 @@ class T5(TaskModel):
 
     def token_tables(self) -> Sequence[nn.Module]:
         return [self.embed]
+
+    def scale_random(self) -> None:
+        """Queries as published models begin: they have the factor that scores do without."""
+        for name, weight in self.named_parameters():
+            if name.endswith(".q.weight"):
+                weight.mul_(self.config.head_dim**-0.5)
 
     def tie(self) -> None:
         if self.config.tied:

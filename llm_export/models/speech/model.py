@@ -27,7 +27,6 @@ class SpeechModel(TaskModel):
     decoder: SpeechDecoder
     head: nn.Linear
     tied: bool
-    all_logits = False
 
     def describe(self, vocab_size: int, layers: int, tied: bool, context_length: int) -> None:
         self.metadata = ModelMetadata(vocab_size, layers, tied)

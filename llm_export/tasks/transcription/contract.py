@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from llm_export.pipeline.artifacts import Source
     from llm_export.resolve.recipe import ResolvedRecipe
 
-_ANSWER = 32
+_ANSWER = 40
 """Tokens of an answer that are compared."""
-_MOST = 16
-"""Sounds to compare with; the encoder of each takes seconds."""
+_MOST = 12
+"""Sounds to compare with, three of each kind; the encoder of each takes seconds."""
 
 
 class TranscribeContract:

@@ -68,11 +68,23 @@ def test_the_standard_librarys_files_are_read(tmp_path: Path) -> None:
     assert float((read_audio(str(path), 16000) - TONE).abs().max()) < 1e-4
 
 
-def test_a_stream_that_does_not_know_its_length() -> None:
+def test_a_stream_that_does_not_know_its_length(caplog: pytest.LogCaptureFixture) -> None:
     data = bytearray(wav(pcm(TONE, 16), 1, 1, 16))
     at = data.index(b"data") + 4
     data[at : at + 4] = b"\xff\xff\xff\xff"
     assert len(read_audio(bytes(data), 16000)) == len(TONE)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("kept", "seconds"), [(400, "0.1"), (0, "0.0")])
+def test_a_file_that_is_cut_off(kept: int, seconds: str, caplog: pytest.LogCaptureFixture) -> None:
+    long = wav(pcm(TONE.repeat(4), 16), 1, 1, 16)
+    less = 2 * (4 * len(TONE) - 4 * kept)
+    found = read_audio(long[: len(long) - less], 16000)
+    assert len(found) == 4 * kept
+    assert caplog.messages == [
+        f"the bytes given: the WAV file is cut off: {seconds} s of its 0.4 s are there"
+    ]
 
 
 @pytest.mark.slow  # scipy.signal is imported in a second
