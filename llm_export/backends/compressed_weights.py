@@ -57,6 +57,18 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     four = (low, high) == (-8, 7) and len(q.users) == 1
     if four:
         _pack(program, q)
+    shifted = isinstance(zeros, Node) and may_be_nonzero(program, zeros)
+    if shifted and four:
+        # One subtraction: a constant that two are made from is stored in float32.
+        name = name_of(program, zeros)
+        assert name is not None
+        replace_value(program, zeros, value_of(program, name).float() + 8)
+    used = [scales, zeros] if shifted else [scales]
+    # OpenVINO keeps constants in half precision only if all before the product is.
+    half = all(_fits_half(program, constant) for constant in used)
+    dtype = torch.float16 if half else torch.float32
+    for constant in used if half else ():
+        _halve(program, constant)
     with graph.inserting_before(node):
         if four:
             parts = [
@@ -69,14 +81,16 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         shape = [rows, columns] if groups == 1 else [rows, groups, columns // groups]
         if list(whole.meta["val"].shape) != shape:
             whole = call(graph, _ATEN.view.default, whole, shape)
-        value = call(graph, _ATEN.to.dtype, whole, torch.float32)
-        if four:
+        value = call(graph, _ATEN.to.dtype, whole, dtype)
+        if shifted:
+            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups, dtype))
+        elif four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
-        if isinstance(zeros, Node) and may_be_nonzero(program, zeros):
-            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
-        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
+        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups, dtype))
         if groups > 1:
             value = call(graph, _ATEN.view.default, value, [rows, columns])
+        if half:
+            value = call(graph, _ATEN.to.dtype, value, torch.float32)
     node.replace_all_uses_with(value)
     graph.erase_node(node)
 
@@ -104,11 +118,26 @@ def _per_channel(graph: Graph, node: Node) -> Node:
     return call(graph, _ATEN.unsqueeze.default, node, 1)
 
 
-def _per_group(graph: Graph, node: Node, groups: int) -> Node:
+def _per_group(graph: Graph, node: Node, groups: int, dtype: torch.dtype) -> Node:
     """Broadcast [N, G] to multiply [N, K] or [N, G, K / G]."""
-    if node.meta["val"].dtype != torch.float32:
-        node = call(graph, _ATEN.to.dtype, node, torch.float32)
+    if node.meta["val"].dtype != dtype:
+        node = call(graph, _ATEN.to.dtype, node, dtype)
     return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)
+
+
+def _fits_half(program: ExportedProgram, node: Node) -> bool:
+    """Whether float16 represents all values of a constant, which nothing else reads, exactly."""
+    name = name_of(program, node)
+    if name is None or len(node.users) != 1:
+        return False
+    value = value_of(program, name)
+    return torch.equal(value.half().to(value.dtype), value)
+
+
+def _halve(program: ExportedProgram, node: Node) -> None:
+    name = name_of(program, node)
+    assert name is not None
+    replace_value(program, node, value_of(program, name).half())
 
 
 def _pack(program: ExportedProgram, q: Node) -> None:

@@ -1,18 +1,18 @@
 """Fill in the parts of a quantization option that are left out where the model or the rest of the
-recipe excludes them: smoothing and outlier channels."""
+recipe excludes them: smoothing, outlier channels, zero points and the rounding method."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from llm_export.config.quant_options import quant_options
-from llm_export.config.quant_schema import AutoConfig, ModuleKind, QuantConfig, QuantRule
+from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
 from llm_export.quant.nearest_rule import regrouped_rule
-from llm_export.quant.schemes import SCHEMES, TABLES
+from llm_export.quant.schemes import SCHEMES, TABLES, supported
 
-ALPHA, OUTLIERS = 0.5, 8
+ALPHA, OUTLIERS, ROUNDING = 0.5, 8, "mse"
 
 Notes = tuple[str, ...]
 
@@ -27,6 +27,8 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
+    quant = replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules])
+    quant, rounding_notes = _rounding(recipe, quant)
     notes = (
         *group_notes,
         *head_notes,
@@ -34,6 +36,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
         *smooth_notes,
         *outlier_notes,
         *candidate_notes,
+        *rounding_notes,
     )
     return replace(recipe, quant=quant), notes
 
@@ -119,6 +122,35 @@ def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     )
     note = f"quant.outliers: 0 instead of {OUTLIERS}, {why}"
     return filled, ((note,) if why and asked else ())
+
+
+def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
+    """With zero points where the rule leaves them open and the backend's kernel has its own."""
+    if rule.zero_point is not None:
+        return rule
+    kinds = [rule.kind] if rule.kind else list(ModuleKind)
+    known = recipe.backend.name in TABLES and rule.group_size is not None
+    able = known and all(
+        (found := supported(recipe.backend.name, kind).get(rule.scheme)) and found.zero_points
+        for kind in kinds
+    )
+    beside = recipe.checkpoint.adapter_mode is AdapterMode.separate
+    excluded = recipe.train.enabled or recipe.quant.qat.enabled or beside
+    return replace(rule, zero_point=able and not excluded)
+
+
+def _rounding(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
+    if quant.rounding.method != AUTO:
+        return quant, ()
+    why = None
+    if recipe.checkpoint.is_random:
+        why = "random weights gain nothing from another"
+    elif recipe.train.enabled:
+        why = "as training rounds"
+    method = ROUNDING if why is None else "minmax"
+    note = f"quant.rounding.method: minmax, {why}"
+    found = replace(quant, rounding=replace(quant.rounding, method=method))
+    return found, ((note,) if why else ())
 
 
 def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:
