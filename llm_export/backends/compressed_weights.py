@@ -58,17 +58,9 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     if four:
         _pack(program, q)
     shifted = isinstance(zeros, Node) and may_be_nonzero(program, zeros)
-    if shifted and four:
-        # One subtraction: a constant that two are made from is stored in float32.
-        name = name_of(program, zeros)
-        assert name is not None
-        replace_value(program, zeros, value_of(program, name).float() + 8)
-    used = [scales, zeros] if shifted else [scales]
-    # OpenVINO keeps constants in half precision only if all before the product is.
-    half = all(_fits_half(program, constant) for constant in used)
-    dtype = torch.float16 if half else torch.float32
-    for constant in used if half else ():
-        _halve(program, constant)
+    if four and shifted:
+        # One subtraction: OpenVINO stores what two are made from in float32.
+        replace_value(program, zeros, value_of(program, _named(program, zeros)).float() + 8)
     with graph.inserting_before(node):
         if four:
             parts = [
@@ -81,16 +73,14 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         shape = [rows, columns] if groups == 1 else [rows, groups, columns // groups]
         if list(whole.meta["val"].shape) != shape:
             whole = call(graph, _ATEN.view.default, whole, shape)
-        value = call(graph, _ATEN.to.dtype, whole, dtype)
+        value = call(graph, _ATEN.to.dtype, whole, torch.float32)
         if shifted:
-            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups, dtype))
+            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
         elif four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
-        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups, dtype))
+        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
         if groups > 1:
             value = call(graph, _ATEN.view.default, value, [rows, columns])
-        if half:
-            value = call(graph, _ATEN.to.dtype, value, torch.float32)
     node.replace_all_uses_with(value)
     graph.erase_node(node)
 
@@ -118,31 +108,20 @@ def _per_channel(graph: Graph, node: Node) -> Node:
     return call(graph, _ATEN.unsqueeze.default, node, 1)
 
 
-def _per_group(graph: Graph, node: Node, groups: int, dtype: torch.dtype) -> Node:
+def _per_group(graph: Graph, node: Node, groups: int) -> Node:
     """Broadcast [N, G] to multiply [N, K] or [N, G, K / G]."""
-    if node.meta["val"].dtype != dtype:
-        node = call(graph, _ATEN.to.dtype, node, dtype)
+    if node.meta["val"].dtype != torch.float32:
+        node = call(graph, _ATEN.to.dtype, node, torch.float32)
     return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)
-
-
-def _fits_half(program: ExportedProgram, node: Node) -> bool:
-    """Whether float16 represents all values of a constant, which nothing else reads, exactly."""
-    name = name_of(program, node)
-    if name is None or len(node.users) != 1:
-        return False
-    value = value_of(program, name)
-    return torch.equal(value.half().to(value.dtype), value)
-
-
-def _halve(program: ExportedProgram, node: Node) -> None:
-    name = name_of(program, node)
-    assert name is not None
-    replace_value(program, node, value_of(program, name).half())
 
 
 def _pack(program: ExportedProgram, q: Node) -> None:
     """int8 [N, K] of -8 to 7 -> uint8 [N, K / 2] of 0 to 15, even columns in the low bits."""
-    name = name_of(program, q)
-    assert name is not None
-    shifted = (value_of(program, name) + 8).to(torch.uint8)
+    shifted = (value_of(program, _named(program, q)) + 8).to(torch.uint8)
     replace_value(program, q, shifted[:, ::2] | (shifted[:, 1::2] << 4))
+
+
+def _named(program: ExportedProgram, node: Node) -> str:
+    name = name_of(program, node)
+    assert name is not None
+    return name

@@ -169,15 +169,16 @@ class RoundingConfig:
 
     method: str = "minmax"
     """minmax: scales from the extreme values of each group. mse: scales with the least squared
-    error, each weight's counted by the mean square of its input on the calibration text. auto: mse,
-    or minmax for random weights and for training. hqq: scales that minimize the weight error;
+    error, each weight's counted by the mean square of its input on the calibration text. auto:
+    gptq; mse where the model's layers or its text are unknown; minmax for random weights and for
+    training. hqq: scales that minimize the weight error;
     needs no calibration text. gptq (arXiv:2210.17323): minimizes the output error on the
     calibration text, one layer at a time; each layer gets the outputs of the quantized layers
     before it."""
     keep_grids: bool = True
     """Keep the integers and scales of weights that are already quantized with this scheme in the
     checkpoint, whatever the method."""
-    damping: float = 0.01
+    damping: float = 0.1
     """gptq and mse: added to the diagonal of the Hessian (the sum of x x^T) or to the mean squares,
     as a fraction of the mean. A larger value relies less on the calibration text."""
     act_order: bool = True
@@ -187,7 +188,13 @@ class RoundingConfig:
     block: int = 128
     """gptq: number of columns whose errors are propagated to all later columns at once."""
 
+    widest: int | None = 4096
+    """gptq: linears with more inputs are rounded by mse, because time grows with the cube of the
+    inputs and memory with the square. null is no limit."""
+
     def __post_init__(self) -> None:
+        widest = self.widest
+        require(widest is None or widest > 0, "rounding.widest", "must be positive", widest)
         require(0 < self.damping < 1, "rounding.damping", "must be between 0 and 1", self.damping)
         require(self.block > 0, "rounding.block", "must be positive", self.block)
 

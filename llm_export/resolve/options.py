@@ -9,10 +9,11 @@ from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
+from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
 from llm_export.quant.schemes import SCHEMES, TABLES, supported
 
-ALPHA, OUTLIERS, ROUNDING = 0.5, 8, "mse"
+ALPHA, OUTLIERS = 0.5, 8
 
 Notes = tuple[str, ...]
 
@@ -28,7 +29,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant, outlier_notes = _outliers(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
     quant = replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules])
-    quant, rounding_notes = _rounding(recipe, quant)
+    quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
         *group_notes,
         *head_notes,
@@ -139,18 +140,27 @@ def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
     return replace(rule, zero_point=able and not excluded)
 
 
-def _rounding(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
+def _rounding(
+    recipe: Recipe, quant: QuantConfig, definition: Definition
+) -> tuple[QuantConfig, Notes]:
     if quant.rounding.method != AUTO:
         return quant, ()
-    why = None
+    method, why = _best_rounding(recipe, definition)
+    notes = (f"quant.rounding.method: {method}, {why}",) if why else ()
+    return replace(quant, rounding=replace(quant.rounding, method=method)), notes
+
+
+def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
+    """The method, and why it is not GPTQ if it is another."""
     if recipe.checkpoint.is_random:
-        why = "random weights gain nothing from another"
-    elif recipe.train.enabled:
-        why = "as training rounds"
-    method = ROUNDING if why is None else "minmax"
-    note = f"quant.rounding.method: minmax, {why}"
-    found = replace(quant, rounding=replace(quant.rounding, method=method))
-    return found, ((note,) if why else ())
+        return "minmax", "random weights gain nothing from another"
+    if recipe.train.enabled:
+        return "minmax", "as training rounds"
+    if not task_of(recipe.model).decodes:
+        return "mse", "no text calibrates models of this task"
+    if "smooth" not in definition.transforms or definition.further_methods:
+        return "mse", "GPTQ would run the whole model for each of its layers"
+    return "gptq", ""
 
 
 def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:

@@ -19,6 +19,7 @@ from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.base import Needs, Rounded, Rounder
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
+from llm_export.quant.rounding.mse import ROUNDER as MSE
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rules import LayerQuantSpec
@@ -40,7 +41,8 @@ def round_weights(
 
     A method that needs products of inputs replaces the model's weights by their quantized values;
     other methods leave the model unchanged. For methods that need them, embeddings, and linears
-    that no token reached, are rounded by min-max.
+    that no token reached, are rounded by min-max, and linears with more than ``settings.widest``
+    inputs by mse.
 
     Args:
         outliers: name -> input channels excluded from the quantized product. A spec that is
@@ -128,6 +130,9 @@ def _round_layer(
             hessian = None
         if method.needs is Needs.products and hessian is None:
             grid, how = MINMAX.round(inner, choice.spec), "minmax"
+        elif hessian is not None and settings.widest and len(hessian) > settings.widest:
+            means = hessian.diagonal() / hessian.diagonal().mean()
+            grid, how = MSE.configured(settings).round(inner, choice.spec, means), "mse"
         else:
             known = squares.get(name) if hessian is None else hessian
             grid, how = method.round(inner, choice.spec, known), settings.method

@@ -184,6 +184,7 @@ def test_the_method_must_be_known() -> None:
         ("damping=0", "quant.rounding.damping=0.0", "must be between 0 and 1"),
         ("damping=1.5", "quant.rounding.damping=1.5", "must be between 0 and 1"),
         ("block=0", "quant.rounding.block=0", "must be positive"),
+        ("widest=0", "quant.rounding.widest=0", "must be positive"),
     ],
 )
 def test_settings_have_limits(override: str, where: str, words: str) -> None:
@@ -195,7 +196,8 @@ def test_settings_have_limits(override: str, where: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "method", "note"),
     [
-        ([], "mse", None),
+        ([], "gptq", None),
+        (["model.definition=hf"], "mse", "GPTQ would run the whole model for each of its layers"),
         (["checkpoint.random_seed=0"], "minmax", "random weights gain nothing from another"),
         (["train=qat"], "minmax", "as training rounds"),
     ],
@@ -208,7 +210,7 @@ def test_auto_takes_what_the_recipe_gains_from(
     found = resolve(api.compose_recipe(None, plain).recipe)
     assert found.recipe.quant.rounding.method == method
     notes = [one for one in found.notes if one.startswith("quant.rounding")]
-    assert notes == ([f"quant.rounding.method: minmax, {note}"] if note else [])
+    assert notes == ([f"quant.rounding.method: {method}, {note}"] if note else [])
 
 
 def test_a_method_composes_with_a_scheme() -> None:
