@@ -54,6 +54,8 @@ RUNS = [
     [*smollm2(30), *XNNPACK, *OFF],
     # Random weights of this shape are too noisy to pass verification.
     [*REAL, "quant=8da8w", "benchmark=off", "verify.positions=250"],
+    [*REAL, "quant=8da4w", *OFF],
+    [*REAL, "quant=8da4w", "quant.calibration.tokens=4096", *OFF],
     [*REAL, "quant=8da8w", "benchmark=quick", "verify.positions=500"],
     [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
     [*smollm2(12), "backend=portable", "quant=none", *OFF],
@@ -73,13 +75,15 @@ CHECKS = [
     [*random("qwen3_0_6b", 28), *XNNPACK, *OFF],
     [*random("gemma3_270m", 18), "backend=xnnpack", "quant=8da8w", *OFF],
     [*random("smollm2_360m", 32), *XNNPACK, *OFF],
+    [*REAL, "quant=8da4w", "quant.calibration.tokens=2048", *OFF],
+    [*REAL, "quant=8da8w", *OFF],
 ]
 OPTIONAL = ("verify", "benchmark", "evaluate")
 """Stages that a recipe may switch off."""
 # Features of each stage.
 SECONDS = {
-    "load": ("one", "parameters"), "transform": ("one", "parameters"),
-    "quantize": ("one", "parameters"), "export": ("one", "lowered"),
+    "load": ("one", "parameters"), "transform": ("one", "parameters", "scaled"),
+    "quantize": ("one", "parameters", "calibrated", "searched"), "export": ("one", "lowered"),
     "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
     "verify": ("one", "parameters", "verified"), "benchmark": ("one",),
     "evaluate": ("one", "parameters", "evaluated"),

@@ -38,7 +38,10 @@ VARIANTS: dict[str, list[str]] = {
     ],
     "8da4w_asym": ["quant=8da4w_asym"],
     "8da4w_asym_small": ["quant=8da4w_asym_small"],
-    "8da4w": ["quant=8da4w", "verify.quality.max_mean_kl=2"],
+    "8da4w": ["quant=8da4w"],
+    "8da4w, min-max": [
+        "quant=8da4w", "quant.rounding.method=minmax", "verify.quality.max_mean_kl=2",
+    ],
 }  # fmt: skip
 
 # Measured separately with each tool's own commands, on the same weights and comparable text.
@@ -154,7 +157,7 @@ def evidence(rows: dict[str, dict[str, Any]]) -> str:
         {"quant": name, "bytes": row["bytes"], "mean_kl": float(f"{row['mean_kl']:.2g}"),
          "top1": round(row["top1_agreement"], 3)}
         for name, row in rows.items()
-        if f"quant={name}" in VARIANTS[name]
+        if VARIANTS[name] == [f"quant={name}"]
     ]  # fmt: skip
     model = {"model": "SmolLM2-135M-Instruct", "option": "smollm2_135m"}
     body = {**model, "backend": "xnnpack", "rows": kept}

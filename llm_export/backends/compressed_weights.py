@@ -57,6 +57,10 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     four = (low, high) == (-8, 7) and len(q.users) == 1
     if four:
         _pack(program, q)
+    shifted = isinstance(zeros, Node) and may_be_nonzero(program, zeros)
+    if four and shifted:
+        # One subtraction: OpenVINO stores what two are made from in float32.
+        replace_value(program, zeros, value_of(program, _named(program, zeros)).float() + 8)
     with graph.inserting_before(node):
         if four:
             parts = [
@@ -70,10 +74,10 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         if list(whole.meta["val"].shape) != shape:
             whole = call(graph, _ATEN.view.default, whole, shape)
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)
-        if four:
-            value = call(graph, _ATEN.sub.Tensor, value, 8)
-        if isinstance(zeros, Node) and may_be_nonzero(program, zeros):
+        if shifted:
             value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
+        elif four:
+            value = call(graph, _ATEN.sub.Tensor, value, 8)
         value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
         if groups > 1:
             value = call(graph, _ATEN.view.default, value, [rows, columns])
@@ -113,7 +117,11 @@ def _per_group(graph: Graph, node: Node, groups: int) -> Node:
 
 def _pack(program: ExportedProgram, q: Node) -> None:
     """int8 [N, K] of -8 to 7 -> uint8 [N, K / 2] of 0 to 15, even columns in the low bits."""
-    name = name_of(program, q)
-    assert name is not None
-    shifted = (value_of(program, name) + 8).to(torch.uint8)
+    shifted = (value_of(program, _named(program, q)) + 8).to(torch.uint8)
     replace_value(program, q, shifted[:, ::2] | (shifted[:, 1::2] << 4))
+
+
+def _named(program: ExportedProgram, node: Node) -> str:
+    name = name_of(program, node)
+    assert name is not None
+    return name

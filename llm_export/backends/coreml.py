@@ -15,7 +15,7 @@ from llm_export.quant.schemes import Support, SupportTable
 
 _WEIGHTS = {
     "8w": Support(per_channel=True, groups=16),
-    "4w": Support(per_channel=True, groups=16),
+    "4w": Support(per_channel=True, groups=16, zero_points=True),
 }
 _STATIC = {"8a8w": Support(per_channel=True, groups=0)}
 _NO_DYNAMIC = "Core ML has no integer activations with ranges found at run time"

@@ -11,7 +11,7 @@ from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
 _WEIGHTS = {
-    "4w": Support(per_channel=False, groups=32),
+    "4w": Support(per_channel=False, groups=32, zero_points=True),
     "8w": Support(per_channel=False, groups=32),
     "bf16": Support(per_channel=True, groups=0),
 }

@@ -14,7 +14,7 @@ from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
     "8w": Support(per_channel=True, groups=32),
-    "4w": Support(per_channel=True, groups=32),
+    "4w": Support(per_channel=True, groups=32, zero_points=True),
 }
 _STATIC = {"8a8w": Support(per_channel=True, groups=0)}
 _NO_DYNAMIC = "OpenVINO has no integer activations with ranges found at run time"

@@ -15,6 +15,9 @@ QUALITY_LIMIT = 0.3
 """Mean KL divergence from float32, in nats, above which a run fails by default: the limit between
 visible loss and poor in ``llm_export.metrics.scale``."""
 
+AUTO = "auto"
+"""The rounding method that ``resolve.options`` chooses."""
+
 
 class TiedKind(str, Enum):
     """How an embedding that is tied to the output head is stored."""
@@ -48,11 +51,11 @@ class QuantRule:
     group_size: int | None = None
     """Number of consecutive weights along the input dimension that share a scale; null is one
     scale per output channel."""
-    zero_point: bool = False
+    zero_point: bool | None = False
     """Asymmetric quantization: each group has an offset besides its scale and covers the range
     from its minimum to its maximum weight. If the backend's kernel is symmetric, the offsets are
     applied as a separate float32 product: the input sums [.., groups] times the offsets
-    [groups, out]."""
+    [groups, out]. null is true where the backend's kernel has zero points of its own."""
     outliers: int | None = 0
     """Number of input channels that are excluded from the quantized product and multiplied in
     float32: those with the largest inputs on the calibration text (after LLM.int8(),
@@ -165,16 +168,19 @@ class RoundingConfig:
     """How weights are rounded to quantized values."""
 
     method: str = "minmax"
-    """minmax: scales from the extreme values of each group. hqq: scales that minimize the weight
-    error; needs no calibration text. gptq (arXiv:2210.17323): minimizes the output error on the
+    """minmax: scales from the extreme values of each group. mse: scales with the least squared
+    error, each weight's counted by the mean square of its input on the calibration text. auto:
+    gptq; mse where the model's layers or its text are unknown; minmax for random weights and for
+    training. hqq: scales that minimize the weight error;
+    needs no calibration text. gptq (arXiv:2210.17323): minimizes the output error on the
     calibration text, one layer at a time; each layer gets the outputs of the quantized layers
     before it."""
     keep_grids: bool = True
     """Keep the integers and scales of weights that are already quantized with this scheme in the
     checkpoint, whatever the method."""
-    damping: float = 0.01
-    """gptq: added to the diagonal of the Hessian (the sum of x x^T), as a fraction of its mean. A
-    larger value relies less on the calibration text."""
+    damping: float = 0.1
+    """gptq and mse: added to the diagonal of the Hessian (the sum of x x^T) or to the mean squares,
+    as a fraction of the mean. A larger value relies less on the calibration text."""
     act_order: bool = True
     """gptq: quantize the columns with the largest inputs first, with scales computed from the
     float weights. If false, columns are quantized from left to right, and a group's scales are
@@ -182,7 +188,13 @@ class RoundingConfig:
     block: int = 128
     """gptq: number of columns whose errors are propagated to all later columns at once."""
 
+    widest: int | None = 4096
+    """gptq: linears with more inputs are rounded by mse, because time grows with the cube of the
+    inputs and memory with the square. null is no limit."""
+
     def __post_init__(self) -> None:
+        widest = self.widest
+        require(widest is None or widest > 0, "rounding.widest", "must be positive", widest)
         require(0 < self.damping < 1, "rounding.damping", "must be between 0 and 1", self.damping)
         require(self.block > 0, "rounding.block", "must be positive", self.block)
 

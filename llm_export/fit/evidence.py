@@ -68,9 +68,12 @@ def _is_shipped(recipe: Recipe) -> bool:
     shipped = shipped_rules().get(recipe.quant.name)
     if shipped is None:
         return False
-    # The option leaves the number of outlier channels open, which the recipe then knows.
-    own = [(r.kind, r.scheme, r.group_size, r.zero_point) for r in recipe.quant.rules]
-    return own == [(r.kind, r.scheme, r.group_size, r.zero_point) for r in shipped]
+    # The option may leave outlier channels and zero points open, which the recipe then knows.
+    own = [(r.kind, r.scheme, r.group_size, bool(r.zero_point)) for r in recipe.quant.rules]
+    return len(own) == len(shipped) and all(
+        one == (r.kind, r.scheme, r.group_size, one[3] if r.zero_point is None else r.zero_point)
+        for one, r in zip(own, shipped, strict=True)
+    )
 
 
 @cache

@@ -20,6 +20,9 @@ from llm_export.resolve.recipe import ResolvedRecipe
 MEMORY_MAPPED_ABOVE = 1 << 30
 """Bytes of a float model that ``llm_export.memory`` keeps in files."""
 
+_PASSES = {"mse": 1, "gptq": 2}
+"""Rounding method -> its passes over the calibration text."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -95,6 +98,9 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
+        "scaled": sizes.parameters / 1e9 * _scaled(recipe),
+        "calibrated": sizes.parameters / 1e9 * _calibrated(recipe),
+        "searched": sizes.parameters / 1e9 * (recipe.quant.rounding.method != "minmax"),
         "resident": resident / 1e9,
         "largest": sizes.largest * 4 / 1e9,
         "program": sizes.constants / 1e9,
@@ -105,6 +111,22 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
         "asked": asked,
         "answered": asked * answer_tokens(recipe) * len(recipe.deploy.questions),
     }
+
+
+def _scaled(recipe: Recipe) -> int:
+    """Calibration tokens times passes over them, for what scales channels."""
+    quant = recipe.quant
+    passes = int(quant.smooth is not None) + (quant.awq.steps + 2 if quant.awq else 0)
+    return passes * quant.calibration.tokens
+
+
+def _calibrated(recipe: Recipe) -> int:
+    """Calibration tokens times passes over them, for outlier channels and rounding."""
+    quant = recipe.quant
+    passes = int(any(rule.outliers for rule in quant.rules))
+    if quant.rules:
+        passes += _PASSES.get(quant.rounding.method, 0)
+    return passes * quant.calibration.tokens
 
 
 def _evaluated(recipe: Recipe) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +25,36 @@ def input_ranges(
         former = ranges.get(name)
         ranges[name] = largest if former is None else torch.maximum(former, largest)
 
+    _watch_inputs(model, names, windows, watch)
+    return ranges
+
+
+def input_squares(
+    model: TextReader, names: Iterable[str], windows: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
+    """Module name -> mean square of each input channel, float32 [K]; without modules that no token
+    reached.
+    """
+    sums: dict[str, Tensor] = {}
+    tokens: Counter[str] = Counter()
+
+    def watch(name: str, x: Tensor) -> None:
+        rows = x.detach().flatten(0, -2).float()
+        total = rows.square().sum(0)
+        sums[name] = total if name not in sums else sums[name] + total
+        tokens[name] += len(rows)
+
+    _watch_inputs(model, names, windows, watch)
+    return {name: total / tokens[name] for name, total in sums.items() if tokens[name]}
+
+
+def _watch_inputs(
+    model: TextReader,
+    names: Iterable[str],
+    windows: Sequence[Sequence[int]],
+    watch: Callable[[str, Tensor], None],
+) -> None:
+    """Run the model over the windows; ``watch`` gets each input of the named modules."""
     handles = [
         model.get_submodule(name).register_forward_pre_hook(
             lambda module, inputs, name=name: watch(name, inputs[0])
@@ -37,7 +68,6 @@ def input_ranges(
     finally:
         for handle in handles:
             handle.remove()
-    return ranges
 
 
 def outlier_channels(ranges: dict[str, Tensor], counts: dict[str, int]) -> dict[str, Tensor]:

@@ -32,6 +32,7 @@ class LayerQuantSpec:
             quantized, else the method that rounded it.
         sqnr_db: SQNR of the rounded weight relative to the float one.
         group_bytes: additional bytes that the backend stores per group.
+        in_kernel: whether the kernel takes the zero points; else a product beside it applies them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LayerQuantSpec:
     rounding: str | None = None
     sqnr_db: float | None = None
     group_bytes: int = 0
+    in_kernel: bool = False
 
     def as_dict(self) -> dict[str, object]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
@@ -119,9 +121,11 @@ def layer_quant_spec(
     beside = support.group_bytes if support else 0
     if rule.scheme == "none":
         return LayerQuantSpec(name, kind, shape, rule.scheme, None, index)
+    shifted = bool(rule.zero_point)
     return LayerQuantSpec(
-        name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point,
+        name, kind, shape, rule.scheme, rule.group_size, index, shifted,
         filled(rule.outliers), dtype, group_bytes=beside,
+        in_kernel=shifted and support is not None and support.zero_points,
     )  # fmt: skip
 
 
@@ -135,8 +139,9 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
         return 0 if choice.shared_with else rows * columns * bits // 8
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
+    scale *= 2 if choice.in_kernel else 1
     scale += choice.group_bytes + (1 if choice.kind is ModuleKind.embedding else 0)
-    if choice.zero_point and choice.group_size:
+    if choice.zero_point and choice.group_size and not choice.in_kernel:
         further = COPIES * column_count(groups, choice.group_size)
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8

@@ -98,8 +98,10 @@ class Support:
     Attributes:
         groups: group sizes are multiples of this; 0 means no groups.
         scale_dtype: dtype of the kernel's group scales.
-        offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
-            by a product of its own beside it (``OutlierLinear``).
+        offsets: whether groups can have zero points by a float product beside the quantized one
+            (``OutlierLinear``).
+        zero_points: whether the kernel itself takes zero points, in fractions of a step; they are
+            stored in the dtype of the scales.
         group_bytes: additional bytes that the backend stores per group.
         delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
             which are correct but slow.
@@ -111,6 +113,12 @@ class Support:
     offsets: bool = False
     group_bytes: int = 0
     delegated: bool = True
+    zero_points: bool = False
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether groups can have zero points, one way or the other."""
+        return self.offsets or self.zero_points
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,8 @@ def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
     if rule.outliers and not SCHEMES[scheme].dynamic_activations:
         able = _listed(s for s in table if SCHEMES[s].dynamic_activations)
         return f"outliers are of dynamic int8 activations, which {scheme} does not have; has {able}"
-    if rule.zero_point and (group_size is None or not support.offsets):
-        able = _listed(name for name, support in table.items() if support.offsets)
+    if rule.zero_point and (group_size is None or not support.can_shift):
+        able = _listed(name for name, support in table.items() if support.can_shift)
         return f"{scheme} has no zero point here: it is for groups of {able}"
     if scheme == "none":
         return None

@@ -1,17 +1,17 @@
 """Fill in the parts of a quantization option that are left out where the model or the rest of the
-recipe excludes them: smoothing and outlier channels."""
+recipe excludes them: smoothing, outlier channels, zero points and the rounding method."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from llm_export.config.quant_options import quant_options
-from llm_export.config.quant_schema import AutoConfig, ModuleKind, QuantConfig, QuantRule
+from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
 from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
-from llm_export.quant.schemes import SCHEMES, TABLES
+from llm_export.quant.schemes import SCHEMES, TABLES, supported
 
 ALPHA, OUTLIERS = 0.5, 8
 
@@ -28,6 +28,8 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
+    quant = replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules])
+    quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
         *group_notes,
         *head_notes,
@@ -35,6 +37,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
         *smooth_notes,
         *outlier_notes,
         *candidate_notes,
+        *rounding_notes,
     )
     return replace(recipe, quant=quant), notes
 
@@ -122,6 +125,44 @@ def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     )
     note = f"quant.outliers: 0 instead of {OUTLIERS}, {why}"
     return filled, ((note,) if why and asked else ())
+
+
+def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
+    """With zero points where the rule leaves them open and the backend's kernel has its own."""
+    if rule.zero_point is not None:
+        return rule
+    kinds = [rule.kind] if rule.kind else list(ModuleKind)
+    known = recipe.backend.name in TABLES and rule.group_size is not None
+    able = known and all(
+        (found := supported(recipe.backend.name, kind).get(rule.scheme)) and found.zero_points
+        for kind in kinds
+    )
+    beside = recipe.checkpoint.adapter_mode is AdapterMode.separate
+    excluded = recipe.train.enabled or recipe.quant.qat.enabled or beside
+    return replace(rule, zero_point=able and not excluded)
+
+
+def _rounding(
+    recipe: Recipe, quant: QuantConfig, definition: Definition
+) -> tuple[QuantConfig, Notes]:
+    if quant.rounding.method != AUTO:
+        return quant, ()
+    method, why = _best_rounding(recipe, definition)
+    notes = (f"quant.rounding.method: {method}, {why}",) if why else ()
+    return replace(quant, rounding=replace(quant.rounding, method=method)), notes
+
+
+def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
+    """The method, and why it is not GPTQ if it is another."""
+    if recipe.checkpoint.is_random:
+        return "minmax", "random weights gain nothing from another"
+    if recipe.train.enabled:
+        return "minmax", "as training rounds"
+    if not task_of(recipe.model).reads_text:
+        return "mse", "no text calibrates models of this task"
+    if "smooth" not in definition.transforms or definition.further_methods:
+        return "mse", "GPTQ would run the whole model for each of its layers"
+    return "gptq", ""
 
 
 def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:

@@ -13,15 +13,20 @@ from llm_export.quant.mean_columns import COPIES, LIFT
 from llm_export.quant.offset_columns import with_offset_columns
 
 
-def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> Grid:
+def use_outlier_linear(
+    model: nn.Module, name: str, grid: Grid, columns: Tensor | None, *, in_kernel: bool = False
+) -> Grid:
     """Replace the linear ``name`` by one that also holds group offsets and outlier columns; returns
     its new quantized weight.
+
+    Args:
+        in_kernel: the kernel applies the offsets itself.
     """
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
     means = None
-    if grid.offset is not None:
+    if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
         size = base.in_features // groups
         grid, offset = with_offset_columns(grid)

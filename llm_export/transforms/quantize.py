@@ -28,11 +28,15 @@ def by_grids(
             if not choice.on_grid:
                 continue
             grid = grids[choice.name]
-            if choice.name in outliers or grid.offset is not None:
-                grid = use_outlier_linear(model, choice.name, grid, outliers.get(choice.name))
+            beside = grid.offset is not None and not choice.in_kernel
+            if choice.name in outliers or beside:
+                grid = use_outlier_linear(
+                    model, choice.name, grid, outliers.get(choice.name), in_kernel=choice.in_kernel
+                )
             if choice.shared_with and grid.spec.bits == 4:
                 grid = swap_table(model, choice.name, grid)
-            set_weight(model.get_submodule(choice.name), grid, choice.scheme)
+            module = model.get_submodule(choice.name)
+            set_weight(module, grid, choice.scheme, in_kernel=choice.in_kernel)
         return len(grids)
 
     def check(model: nn.Module) -> None:

@@ -33,7 +33,7 @@ def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) 
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     holder = nn.ModuleDict({"linear": linear})
-    if columns is not None or grid.offset is not None:
-        grid = use_outlier_linear(holder, "linear", grid, columns)
-    set_weight(holder["linear"], grid, choice.scheme)
+    if columns is not None or (grid.offset is not None and not choice.in_kernel):
+        grid = use_outlier_linear(holder, "linear", grid, columns, in_kernel=choice.in_kernel)
+    set_weight(holder["linear"], grid, choice.scheme, in_kernel=choice.in_kernel)
     return holder["linear"](x)

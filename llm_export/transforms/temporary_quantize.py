@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding.base import Needs
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.transforms.quantize import by_grids
@@ -33,7 +34,7 @@ def quantized(
     chosen = [c for c in choices if c.scheme != "none"]
     former = {c.name: model.get_submodule(c.name) for c in chosen}
     weights = {name: module.weight for name, module in former.items()}
-    if ROUNDERS.get(settings.method).needs_inputs:
+    if ROUNDERS.get(settings.method).needs is not Needs.nothing:
         settings = replace(settings, method="minmax")
     rounded = round_weights(model, chosen, settings, outliers=outliers)
     grids = {name: one.grid for name, one in rounded.items()}

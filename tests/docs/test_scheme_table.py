@@ -19,7 +19,7 @@ BEGIN, END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
 def words(support: Support, grouped: bool) -> str:
     how = ["per channel"] if grouped and support.per_channel else []
     how += [f"groups of n x {support.groups}"] if grouped and support.groups else []
-    how += ["zero points"] if support.offsets else []
+    how += ["zero points"] if support.can_shift else []
     return ", ".join([*how, *([] if support.delegated else ["*kernel*"])]) or "yes"
 
 

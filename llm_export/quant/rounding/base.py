@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -11,16 +12,26 @@ if TYPE_CHECKING:
     from llm_export.quant.grid import Grid, GridSpec
 
 
+class Needs(str, Enum):
+    """What a rounding method has to know of the inputs of a linear."""
+
+    nothing = "nothing"
+    squares = "squares"
+    """Mean squares [K] of the float model's inputs: one pass. It can do without them."""
+    products = "products"
+    """The sum of x x^T, [K, K], of what the quantized layers before it make."""
+
+
 class Rounder(Protocol):
     """A rounding method; one object per method.
 
     Attributes:
-        needs_inputs: whether it needs calibration inputs of the linear.
+        needs: what it needs of the calibration text.
         costly: whether finished layers should be saved to disk, to resume a killed run.
     """
 
     @property
-    def needs_inputs(self) -> bool: ...
+    def needs(self) -> Needs: ...
 
     @property
     def costly(self) -> bool: ...
@@ -29,11 +40,11 @@ class Rounder(Protocol):
         """The same method with the recipe's settings."""
         ...
 
-    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None) -> Grid:
+    def round(self, weight: Tensor, spec: GridSpec, inputs: Tensor | None) -> Grid:
         """Quantize a weight float32 [N, K].
 
         Args:
-            hessian: sum of x x^T over calibration inputs, float32 [K, K], if ``needs_inputs``.
+            inputs: what ``needs`` says, float32, if there is a calibration text.
         """
         ...
 

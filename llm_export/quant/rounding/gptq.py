@@ -15,7 +15,8 @@ from torch import Tensor
 
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid, GridSpec
-from llm_export.quant.rounding.minmax import ranges
+from llm_export.quant.rounding.base import Needs
+from llm_export.quant.rounding.scales import best_ranges, damped
 
 _TRIES = 4
 """Each attempt multiplies the damping by ten."""
@@ -25,7 +26,7 @@ _TRIES = 4
 class GPTQ:
     """Attributes: see ``RoundingConfig``."""
 
-    needs_inputs: bool = True
+    needs: Needs = Needs.products
     costly: bool = True
     damping: float = 0.01
     act_order: bool = True
@@ -36,20 +37,21 @@ class GPTQ:
             self, damping=settings.damping, act_order=settings.act_order, block=settings.block
         )
 
-    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
-        """Inputs that are zero in ``hessian`` (outlier channels, or channels that no token used)
+    def round(self, weight: Tensor, spec: GridSpec, inputs: Tensor | None = None) -> Grid:
+        """Inputs that are zero in ``inputs`` (outlier channels, or channels that no token used)
         neither contribute to nor compensate the errors of others.
 
         Raises:
             ValueError: no hessian, or one that is not positive semidefinite.
         """
-        if hessian is None:
+        if inputs is None:
             raise ValueError("GPTQ needs what the matrix is multiplied with")
         order = torch.arange(weight.shape[1])
         if self.act_order:
-            order = hessian.diagonal().argsort(descending=True, stable=True)
-        factor = inverse_factor(hessian[order][:, order], self.damping)
-        return _round(weight, spec, factor, order, self.act_order, self.block)
+            order = inputs.diagonal().argsort(descending=True, stable=True)
+        factor = inverse_factor(inputs[order][:, order], self.damping)
+        importance = damped(inputs.diagonal(), self.damping)
+        return _round(weight, spec, factor, order, importance, self.act_order, self.block)
 
 
 ROUNDER = GPTQ()
@@ -82,11 +84,13 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
 
 
 def _round(
-    weight: Tensor, spec: GridSpec, factor: Tensor, order: Tensor, static: bool, block: int
-) -> Grid:
+    weight: Tensor, spec: GridSpec, factor: Tensor, order: Tensor, importance: Tensor,
+    static: bool, block: int,
+) -> Grid:  # fmt: skip
     """Round the columns of ``weight`` in the given order.
 
     Args:
+        importance: of the columns, for the scales.
         static: scales are those of the float weight. Else each group's are made when it is
             reached, of the values that it has then, which needs the natural order.
     """
@@ -94,7 +98,7 @@ def _round(
     rest = weight.float()[:, order].t().contiguous()
     columns, rows = rest.shape
     size = spec.group or columns
-    scale, offset = (_transposed(t) for t in _scales(weight.float(), spec))
+    scale, offset = (_transposed(t) for t in _scales(weight.float(), spec, importance))
     q = torch.empty(columns, rows, dtype=torch.int8)
     whole_row = replace(spec, group=None)
     for start, end in _blocks(columns, size, block):
@@ -102,7 +106,8 @@ def _round(
         for k in range(start, end):
             group = int(order[k]) // size
             if not static and k % size == 0:
-                now = _scales(rest[k : k + size].t(), whole_row)
+                span = slice(k, k + size)
+                now = _scales(rest[span].t(), whole_row, importance[span])
                 scale[group], offset[group] = (t.squeeze(1) for t in now)
             wanted = rest[k] - offset[group]
             levels = torch.round(wanted / scale[group]).clamp_(spec.low, spec.high)
@@ -117,10 +122,9 @@ def _round(
     return Grid(natural.t().contiguous(), scale.t().contiguous(), offsets, spec)
 
 
-def _scales(weight: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor]:
+def _scales(weight: Tensor, spec: GridSpec, importance: Tensor) -> tuple[Tensor, Tensor]:
     """Scales and offsets [N, G] as the kernel keeps them; zeros for no offsets."""
-    scale, offset = ranges(weight, spec)
-    scale = scale.to(spec.scale_dtype).float()
+    scale, offset = best_ranges(weight, spec, importance)
     return scale, torch.zeros_like(scale) if offset is None else offset
 
 

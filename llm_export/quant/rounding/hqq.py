@@ -14,6 +14,7 @@ from torch import Tensor
 from llm_export.compat.torchao_primitives import hqq_scale, hqq_scale_and_offset
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.rounding.base import Needs
 from llm_export.quant.rounding.minmax import ranges
 
 _ROWS = 1 << 22
@@ -22,13 +23,13 @@ _ROWS = 1 << 22
 
 @dataclass(frozen=True)
 class HQQ:
-    needs_inputs: bool = False
+    needs: Needs = Needs.nothing
     costly: bool = True
 
     def configured(self, settings: RoundingConfig) -> HQQ:
         return self
 
-    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
+    def round(self, weight: Tensor, spec: GridSpec, inputs: Tensor | None = None) -> Grid:
         """The better of torchao's HQQ and min-max per group, by squared error after scales are
         rounded to the kernel's dtype.
         """

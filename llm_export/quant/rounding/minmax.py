@@ -9,17 +9,21 @@ from torch import Tensor
 
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid, GridSpec, in_blocks
+from llm_export.quant.rounding.base import Needs
+
+_FARTHEST = 256
+"""Steps from zero to the farthest value of a group with a zero point, at most about."""
 
 
 @dataclass(frozen=True)
 class MinMax:
-    needs_inputs: bool = False
+    needs: Needs = Needs.nothing
     costly: bool = False
 
     def configured(self, settings: RoundingConfig) -> MinMax:
         return self
 
-    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
+    def round(self, weight: Tensor, spec: GridSpec, inputs: Tensor | None = None) -> Grid:
         grid = in_blocks(weight, lambda rows: Grid.rounded(rows, *ranges(rows, spec), spec))
         assert grid is not None
         return grid
@@ -39,7 +43,9 @@ def ranges(weight: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor | None]:
         return _positive(groups.abs().amax(-1) / ((spec.high - spec.low) / 2)), None
     low, high = groups.amin(-1), groups.amax(-1)
     # Rounded before the offset is computed, so that the least value is represented exactly.
-    scale = _positive((high - low) / (spec.high - spec.low)).to(spec.scale_dtype).float()
+    # Zero points stay small enough for half precision, also those of constant groups.
+    span = torch.maximum((high - low) / (spec.high - spec.low), groups.abs().amax(-1) / _FARTHEST)
+    scale = _positive(span).to(spec.scale_dtype).float()
     return scale, low - scale * spec.low
 
 

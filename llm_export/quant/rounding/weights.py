@@ -13,11 +13,13 @@ from llm_export.errors import PostConditionError
 from llm_export.memory import release
 from llm_export.models.contract import TextReader
 from llm_export.quant.grid import Grid, sqnr
+from llm_export.quant.inputs import input_squares
 from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
-from llm_export.quant.rounding.base import Rounded, Rounder
+from llm_export.quant.rounding.base import Needs, Rounded, Rounder
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
+from llm_export.quant.rounding.mse import ROUNDER as MSE
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rules import LayerQuantSpec
@@ -37,14 +39,15 @@ def round_weights(
 ) -> dict[str, Rounded]:
     """Module name -> its quantized weight, and how it was rounded.
 
-    A method that needs inputs replaces the model's weights by their quantized values; other
-    methods leave the model unchanged. For methods that need inputs, embeddings, and linears that
-    no token reached, are rounded by min-max.
+    A method that needs products of inputs replaces the model's weights by their quantized values;
+    other methods leave the model unchanged. For methods that need them, embeddings, and linears
+    that no token reached, are rounded by min-max, and linears with more than ``settings.widest``
+    inputs by mse.
 
     Args:
         outliers: name -> input channels excluded from the quantized product. A spec that is
             shared with another gets that one's quantized weight.
-        windows: calibration token ids, if the method needs inputs.
+        windows: calibration token ids, if the method needs inputs and the model has a text.
         finished: storage for finished layers, to resume a killed run.
         progress: called after each weight.
 
@@ -57,17 +60,21 @@ def round_weights(
     chosen = [c for c in choices if c.name not in shared]
     # An embedding looks up outlier columns too, so a shared weight must include them.
     hidden = {name: cols for name, cols in outliers.items() if name not in shared.values()}
-    walk = None
-    if method.needs_inputs:
+    walk, squares = None, {}
+    if method.needs is Needs.products:
         assert isinstance(model, TextReader)
         walk = Walk(model, windows)
+    elif method.needs is Needs.squares and windows:
+        assert isinstance(model, TextReader)
+        names = [c.name for c in chosen if c.kind is not ModuleKind.embedding and c.qat is None]
+        squares = input_squares(model, names, windows)
     rounded: dict[str, Rounded] = {}
     for number, (_, group) in enumerate(groupby(chosen, lambda c: container_of(c.name))):
         layer = list(group)
         done = finished.load(number, layer) if finished else None
         if done is None:
             done = {}
-            for name, one in _round_layer(model, layer, settings, method, hidden, walk):
+            for name, one in _round_layer(model, layer, settings, method, hidden, walk, squares):
                 done[name] = one._replace(grid=one.grid.memory_mapped())
                 release()
                 if finished and len(done) == len(layer):
@@ -89,16 +96,17 @@ def _round_layer(
     method: Rounder,
     outliers: Mapping[str, Tensor],
     walk: Walk | None,
+    squares: Mapping[str, Tensor],
 ) -> Iterator[tuple[str, Rounded]]:
     """Name and quantized weight for a layer, starting with those already quantized."""
     others = []
     for choice in layer:
         weight = _weight(model, choice.name)
-        known = known_grid(weight, choice, settings)
-        if known is None:
+        kept = known_grid(weight, choice, settings)
+        if kept is None:
             others.append(choice)
         else:
-            yield choice.name, Rounded(*known, _sqnr(weight, known[0]))
+            yield choice.name, Rounded(*kept, _sqnr(weight, kept[0]))
     linears = [c.name for c in others if c.kind is not ModuleKind.embedding]
     hessians = walk.hessians(linears) if walk is not None and linears else {}
     for choice in others:
@@ -112,17 +120,22 @@ def _round_layer(
             if hessian is not None:
                 hessian[columns] = 0
                 hessian[:, columns] = 0
-        if hessian is not None and not bool(torch.isfinite(hessian.diagonal()).all()):
+        inputs = squares.get(name) if hessian is None else hessian.diagonal()
+        if inputs is not None and not bool(torch.isfinite(inputs).all()):
             raise PostConditionError(
                 f"inputs of '{name}' are not finite on the calibration text",
-                where="quant.calibration", fix="try another text, or quant.rounding.method=hqq",
+                where="quant.calibration", fix="try another text, or quant.rounding.method=minmax",
             )  # fmt: skip
         if hessian is not None and not bool(hessian.any()):
             hessian = None
-        if method.needs_inputs and hessian is None:
+        if method.needs is Needs.products and hessian is None:
             grid, how = MINMAX.round(inner, choice.spec), "minmax"
+        elif hessian is not None and settings.widest and len(hessian) > settings.widest:
+            means = hessian.diagonal() / hessian.diagonal().mean()
+            grid, how = MSE.configured(settings).round(inner, choice.spec, means), "mse"
         else:
-            grid, how = method.round(inner, choice.spec, hessian), settings.method
+            known = squares.get(name) if hessian is None else hessian
+            grid, how = method.round(inner, choice.spec, known), settings.method
         yield name, Rounded(grid, how, _sqnr(weight, grid))
 
 

@@ -16,10 +16,11 @@ import llm_export.quant
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.config.schema import Recipe
+from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rounding import ROUNDERS
-from llm_export.quant.rounding.base import Rounded
+from llm_export.quant.rounding.base import Needs, Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec
@@ -36,7 +37,7 @@ def rounded_weights(
     model, settings = artifact.model, recipe.quant.rounding
     method = ROUNDERS.get(settings.method)
     windows, finished = [], None
-    if method.needs_inputs:
+    if method.needs is not Needs.nothing and isinstance(model, LanguageModel):
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
     if method.costly:
         config = {**asdict(recipe.model), "checkpoint": dict(artifact.source.checkpoint.config())}

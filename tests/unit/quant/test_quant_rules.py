@@ -22,6 +22,7 @@ from llm_export.quant.grid import GridSpec, sqnr
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.resolve.recipe import resolve as resolve_recipe
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 
@@ -94,6 +95,27 @@ def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
     integers = rows * (columns + further) // 2
     scales = 2 * rows * (groups + further // size)
     assert linear(rows, columns, corrected).bytes == integers + scales + 4 * rows * 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "shifted"), [("openvino", True), ("coreml", True), ("mlx", True), ("vulkan", False)]
+)
+def test_kernels_with_zero_points_get_them(backend: str, shifted: bool) -> None:
+    """The tensor itself has them, where the option leaves them open."""
+    words = ["model=tiny", f"backend={backend}", "quant=4w"]
+    rules = resolve_recipe(api.compose_recipe(None, words).recipe).recipe.quant.rules
+    rule = rules[0]
+    assert rule.zero_point is shifted
+    model = nn.Sequential(nn.Linear(64, 8, bias=False))
+    with torch.no_grad():
+        model[0].weight.uniform_(0.1, 0.2)  # no symmetric range has this
+    (choice,) = resolve_rules(model, [replace(rule, kind=None)], backend)
+    assert choice.in_kernel is rule.zero_point
+    assert choice.bytes == 8 * 64 // 2 + 8 * 2 * (8 if shifted else 4)
+    grids = {"0": round_weights(model, [choice], RoundingConfig("mse"), outliers={})["0"].grid}
+    run_transform(by_grids([choice], grids, {}), model)
+    assert type(model[0]) is nn.Linear
+    torch.testing.assert_close(model(torch.eye(64)).t(), grids["0"].values())
 
 
 @settings(deadline=None, max_examples=20)

@@ -16,6 +16,8 @@ from llm_export.quant.grid import Grid, GridSpec
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.gptq import GPTQ, inverse_factor
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
+from llm_export.quant.rounding.scales import damped
+from llm_export.resolve.recipe import resolve
 
 ROWS, COLUMNS = 24, 96
 
@@ -73,6 +75,21 @@ def test_hqq_has_no_more_error_than_minmax(spec: GridSpec, seed: int) -> None:
     assert bool((of_hqq <= of_minmax).all())
     if spec.bits <= 4:
         assert float((of_hqq / of_minmax.clamp(min=1e-12)).mean()) < 0.97
+
+
+@settings(deadline=None, max_examples=15)
+@given(specs(), st.integers(0, 1000))
+def test_mse_loses_less_where_inputs_are_large(spec: GridSpec, seed: int) -> None:
+    weight, squares = heavy_tailed(seed), correlated(seed).diagonal()
+    grid = ROUNDERS.get("mse").round(weight, spec, squares)
+    assert_sound(grid, spec)
+    of_mse, of_minmax = (
+        float((damped(squares, 0.01) * (weight - g.values()).square()).sum())
+        for g in (grid, MINMAX.round(weight, spec))
+    )
+    assert of_mse <= of_minmax
+    if spec.bits <= 4:
+        assert of_mse < 0.9 * of_minmax
 
 
 @settings(deadline=None, max_examples=25)
@@ -137,14 +154,15 @@ def test_inputs_that_say_nothing_are_refused(value: float) -> None:
         GPTQ().round(heavy_tailed(1), GridSpec(4, 32), torch.full((COLUMNS, COLUMNS), value))
 
 
-@pytest.mark.parametrize("method", ["minmax", "hqq", "gptq"])
+@pytest.mark.parametrize("method", ["minmax", "mse", "hqq", "gptq"])
 def test_constant_and_zero_groups_stay_finite(method: str) -> None:
     weight = torch.zeros(4, COLUMNS)
     weight[1] = 0.5
     weight[2, :32] = -3
     for zero_point in (False, True):
         spec = GridSpec(4, 32, zero_point, torch.bfloat16)
-        grid = ROUNDERS.get(method).round(weight, spec, correlated(0))
+        inputs = correlated(0).diagonal() if method == "mse" else correlated(0)
+        grid = ROUNDERS.get(method).round(weight, spec, inputs)
         assert_sound(grid, spec)
         error = (grid.values() - weight).abs()
         assert float(error[0].max()) < 1e-5
@@ -156,7 +174,7 @@ def test_the_method_must_be_known() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "quant.rounding.method=gptqq"]).recipe
     assert [str(p) for p in find_problems(recipe)] == [
         "quant.rounding.method: there is no rounding method 'gptqq'\n"
-        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: gptq, hqq, minmax"
+        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: gptq, hqq, minmax, mse"
     ]
 
 
@@ -166,12 +184,33 @@ def test_the_method_must_be_known() -> None:
         ("damping=0", "quant.rounding.damping=0.0", "must be between 0 and 1"),
         ("damping=1.5", "quant.rounding.damping=1.5", "must be between 0 and 1"),
         ("block=0", "quant.rounding.block=0", "must be positive"),
+        ("widest=0", "quant.rounding.widest=0", "must be positive"),
     ],
 )
 def test_settings_have_limits(override: str, where: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words) as caught:
         api.compose_recipe(None, ["model=tiny", f"quant.rounding.{override}"])
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "note"),
+    [
+        ([], "gptq", None),
+        (["model.definition=hf"], "mse", "GPTQ would run the whole model for each of its layers"),
+        (["checkpoint.random_seed=0"], "minmax", "random weights gain nothing from another"),
+        (["train=qat"], "minmax", "as training rounds"),
+    ],
+)
+def test_auto_takes_what_the_recipe_gains_from(
+    words: list[str], method: str, note: str | None
+) -> None:
+    plain = ["model=smollm2_135m", "backend=xnnpack", "quant=8da4w", *words]
+    plain += ["checkpoint.package=null"] if "checkpoint.random_seed=0" in words else []
+    found = resolve(api.compose_recipe(None, plain).recipe)
+    assert found.recipe.quant.rounding.method == method
+    notes = [one for one in found.notes if one.startswith("quant.rounding")]
+    assert notes == ([f"quant.rounding.method: {method}, {note}"] if note else [])
 
 
 def test_a_method_composes_with_a_scheme() -> None:

@@ -24,6 +24,7 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.inputs import input_squares
 from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
@@ -147,6 +148,24 @@ def test_an_expert_that_no_token_reached_is_rounded_by_minmax(tmp_path: Path) ->
     how = [one.how for one in rounded.values()]
     assert 1 <= how.count("gptq") <= 2
     assert how.count("gptq") + how.count("minmax") == 4
+
+
+def test_wide_linears_are_rounded_by_mse() -> None:
+    model = loaded(tiny())
+    rules = [QuantRule(scheme="8da4w", group_size=32, pattern=r"layers\.0\.feed_forward\..*")]
+    chosen = resolve_rules(model, rules, "xnnpack")
+    narrow = min(c.shape[1] for c in chosen if c.scheme != "none")
+    rounded = round_weights(
+        model, chosen, RoundingConfig("gptq", widest=narrow), outliers={}, windows=WINDOWS
+    )
+    assert {one.how for one in rounded.values()} == {"gptq", "mse"}
+
+
+def test_mean_squares_are_those_of_the_inputs() -> None:
+    model, name = loaded(tiny()), "layers.1.feed_forward.down"
+    found = input_squares(model, [name], WINDOWS)[name]
+    tokens = sum(map(len, WINDOWS))
+    torch.testing.assert_close(found, inputs_seen(model, name).diagonal() / tokens)
 
 
 # -- in the stage --------------------------------------------------------------------------
