@@ -105,7 +105,7 @@ def _lowered(artifact: ProgramExported, resolved: ResolvedRecipe) -> tuple[Any, 
 
 def _layers_note(artifact: ProgramExported) -> dict[str, object]:
     """By method, where it names repeated layers."""
-    repeated = {
+    repeated: dict[str, object] = {
         name: {"lowered": len(plan.kept), "of": plan.layers, "path": "repeated"}
         for name, plan in artifact.plans.items()
     }
