@@ -60,13 +60,13 @@ def dequantized_once(model: nn.Module) -> Iterator[None]:
 
 
 def _kept(weight: Tensor) -> Any:
-    plain, found = weight.dequantize, []
+    plain = weight.dequantize
+    found: list[Tensor] = []
 
     def dequantize() -> Tensor:
         if not found:
             found.append(plain())
-        made: Tensor = found[0]
-        return made
+        return found[0]
 
     return dequantize
 
