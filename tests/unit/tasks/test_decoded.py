@@ -124,7 +124,7 @@ def off(model: T5, factor: float, *, only: str = "") -> T5:
     return model
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_rounding_is_told_from_a_wrong_scale(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(alter: Callable[[T5], T5]) -> Comparison:
         return compared(monkeypatch, lambda call: call, lambda: quantized(seed), 8, alter)
