@@ -57,10 +57,10 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     four = (low, high) == (-8, 7) and len(q.users) == 1
     if four:
         _pack(program, q)
-    shifted = isinstance(zeros, Node) and may_be_nonzero(program, zeros)
-    if four and shifted:
+    shift = zeros if isinstance(zeros, Node) and may_be_nonzero(program, zeros) else None
+    if four and shift is not None:
         # One subtraction: OpenVINO stores what two are made from in float32.
-        replace_value(program, zeros, value_of(program, _named(program, zeros)).float() + 8)
+        replace_value(program, shift, value_of(program, _named(program, shift)).float() + 8)
     with graph.inserting_before(node):
         if four:
             parts = [
@@ -74,8 +74,8 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         if list(whole.meta["val"].shape) != shape:
             whole = call(graph, _ATEN.view.default, whole, shape)
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)
-        if shifted:
-            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
+        if shift is not None:
+            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, shift, groups))
         elif four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
         value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))

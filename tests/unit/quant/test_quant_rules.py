@@ -106,9 +106,9 @@ def test_kernels_with_zero_points_get_them(backend: str, shifted: bool) -> None:
     rules = resolve_recipe(api.compose_recipe(None, words).recipe).recipe.quant.rules
     rule = rules[0]
     assert rule.zero_point is shifted
-    model = nn.Sequential(nn.Linear(64, 8, bias=False))
-    with torch.no_grad():
-        model[0].weight.uniform_(0.1, 0.2)  # no symmetric range has this
+    linear = nn.Linear(64, 8, bias=False)
+    nn.init.uniform_(linear.weight, 0.1, 0.2)  # no symmetric range has this
+    model = nn.Sequential(linear)
     (choice,) = resolve_rules(model, [replace(rule, kind=None)], backend)
     assert choice.in_kernel is rule.zero_point
     assert choice.bytes == 8 * 64 // 2 + 8 * 2 * (8 if shifted else 4)
