@@ -86,11 +86,11 @@ def test_a_form_without_a_file() -> None:
 def test_answers() -> None:
     segment = Segment(0.5, 1.25, " Hello", (4, 5), -0.25, 0.1)
     made = Transcript("Hello", "en", [segment], stats=SpeechStats(2.0))
-    assert json.loads(_written(made, "json", "transcribe").body)["text"] == "Hello"
+    assert json.loads(bytes(_written(made, "json", "transcribe").body))["text"] == "Hello"
     assert _written(made, "text", "transcribe").body == b"Hello\n"
     vtt = _written(made, "vtt", "transcribe")
     assert vtt.headers["content-type"].startswith("text/vtt")
-    whole = json.loads(_written(made, "verbose_json", "translate").body)
+    whole = json.loads(bytes(_written(made, "verbose_json", "translate").body))
     assert (whole["task"], whole["language"], whole["duration"]) == ("translate", "english", 2.0)
     (each,) = whole["segments"]
     assert (each["start"], each["end"], each["tokens"]) == (0.5, 1.25, [4, 5])
