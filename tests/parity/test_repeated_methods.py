@@ -77,13 +77,8 @@ def same_both_ways(words: list[str], tmp_path: Path) -> dict[str, Any]:
     return note
 
 
-@pytest.mark.parametrize(
-    "quant",
-    [
-        pytest.param("none", marks=pytest.mark.slow),
-        pytest.param("8da8w", marks=pytest.mark.release),
-    ],
-)
+@pytest.mark.release
+@pytest.mark.parametrize("quant", ["none", "8da8w"])
 def test_an_encoder_and_its_decoder(quant: str, tmp_path: Path) -> None:
     """T5: the encoder fills caches of all of the decoder's layers, of which the decoder's graph has
     three. Lowering joins the last norm to the encoder's last layer.
