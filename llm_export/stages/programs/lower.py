@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, cast
@@ -103,7 +104,7 @@ def _lowered(artifact: ProgramExported, resolved: ResolvedRecipe) -> tuple[Any, 
     return program, with_program_facts(delegation, program)
 
 
-def _layers_note(artifact: ProgramExported) -> dict[str, object]:
+def _layers_note(artifact: ProgramExported) -> Mapping[str, object]:
     """By method, where it names repeated layers."""
     repeated: dict[str, object] = {
         name: {"lowered": len(plan.kept), "of": plan.layers, "path": "repeated"}
