@@ -67,8 +67,10 @@ def test_more_work_is_expected_to_cost_more() -> None:
     assert large.disk > small.disk
     off = cost("model=smollm2_135m", "verify=off", "benchmark=off")
     assert off.seconds < small.seconds
-    whole = cost("model=smollm2_135m", "verify=off", "benchmark=off", "backend.repeat_layers=false")
-    assert whole.seconds > 2 * off.seconds
+    plain = ("model=smollm2_135m", "verify=off", "benchmark=off", "quant.rounding.method=minmax")
+    assert cost(*plain, "backend.repeat_layers=false").seconds > 2 * cost(*plain).seconds
+    assert off.seconds > cost(*plain).seconds + 10, "calibration takes time"
+    assert cost(*plain, "quant.smooth={alpha: 0.5}").seconds > cost(*plain).seconds
 
 
 EXPECTED = Prediction(seconds=100.0, memory=4_000_000_000, disk=2_000_000_000, program=10**9)
