@@ -156,7 +156,7 @@ def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
     """The method, and why it is not GPTQ if it is another."""
     if recipe.checkpoint.is_random:
         return "minmax", "random weights gain nothing from another"
-    if recipe.train.enabled:
+    if recipe.train.enabled or recipe.quant.qat.enabled:
         return "minmax", "as training rounds"
     if not task_of(recipe.model).reads_text:
         return "mse", "no text calibrates models of this task"
