@@ -16,7 +16,7 @@ import llm_export.quant
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.config.schema import Recipe
-from llm_export.models.contract import LanguageModel
+from llm_export.models.task import task_of
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rounding import ROUNDERS
@@ -37,7 +37,8 @@ def rounded_weights(
     model, settings = artifact.model, recipe.quant.rounding
     method = ROUNDERS.get(settings.method)
     windows, finished = [], None
-    if method.needs is not Needs.nothing and isinstance(model, LanguageModel):
+    needy = method.needs is Needs.products
+    if method.needs is not Needs.nothing and task_of(recipe.model).reads_text:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
     if method.costly:
         config = {**asdict(recipe.model), "checkpoint": dict(artifact.source.checkpoint.config())}
@@ -51,7 +52,7 @@ def rounded_weights(
         rounding={
             "methods": dict(Counter(one.how for one in rounded.values())),
             "tokens": sum(map(len, windows)),
-            "without_inputs": _without_inputs(artifact.choices, rounded, settings.method),
+            "without_inputs": _without_inputs(artifact.choices, rounded) if needy else [],
             "layers_resumed": len(finished.taken) if finished else 0,
             "not_resumable": finished.problem if finished else None,
         }
@@ -59,16 +60,14 @@ def rounded_weights(
     return rounded, finished
 
 
-def _without_inputs(
-    choices: Sequence[LayerQuantSpec], rounded: Mapping[str, Rounded], method: str
-) -> list[str]:
-    """Weights that the method could not round, because no calibration token reached them."""
+def _without_inputs(choices: Sequence[LayerQuantSpec], rounded: Mapping[str, Rounded]) -> list[str]:
+    """Linears that gptq left to minmax, because no calibration token reached them."""
     return [
         c.name
         for c in choices
         if c.name in rounded
         and c.kind is not ModuleKind.embedding
-        and rounded[c.name].how not in ("kept", "qat", method)
+        and rounded[c.name].how == "minmax"
     ]
 
 
