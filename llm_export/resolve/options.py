@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
@@ -27,8 +28,8 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
+    quant = _zero_points(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
-    quant = replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules])
     quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
         *group_notes,
@@ -127,6 +128,13 @@ def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     return filled, ((note,) if why and asked else ())
 
 
+def _zero_points(recipe: Recipe, quant: QuantConfig) -> QuantConfig:
+    auto = quant.auto and replace(
+        quant.auto, candidates=[_shifted(recipe, rule) for rule in quant.auto.candidates]
+    )
+    return replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules], auto=auto)
+
+
 def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
     """With zero points where the rule leaves them open and the backend's kernel has its own."""
     if rule.zero_point is not None:
@@ -138,7 +146,8 @@ def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
         for kind in kinds
     )
     beside = recipe.checkpoint.adapter_mode is AdapterMode.separate
-    excluded = recipe.train.enabled or recipe.quant.qat.enabled or beside
+    qat = recipe.quant.qat
+    excluded = recipe.train.enabled or beside or (qat.enabled and qat.is_symmetric)
     return replace(rule, zero_point=able and not excluded)
 
 
@@ -156,13 +165,19 @@ def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
     """The method, and why it is not GPTQ if it is another."""
     if recipe.checkpoint.is_random:
         return "minmax", "random weights gain nothing from another"
-    if recipe.train.enabled:
+    if recipe.train.enabled or _all_trained(recipe.quant.qat):
         return "minmax", "as training rounds"
     if not task_of(recipe.model).reads_text:
         return "mse", "no text calibrates models of this task"
     if "smooth" not in definition.transforms or definition.further_methods:
         return "mse", "GPTQ would run the whole model for each of its layers"
     return "gptq", ""
+
+
+def _all_trained(qat: QatConfig) -> bool:
+    """Whether no linear is left to a rounding method."""
+    products = {ModuleKind.linear, ModuleKind.head}
+    return qat.enabled and products <= set(qat.kinds) and qat.pattern == ".*"
 
 
 def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:
