@@ -174,8 +174,8 @@ def test_the_method_must_be_known() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "quant.rounding.method=gptqq"]).recipe
     assert [str(p) for p in find_problems(recipe)] == [
         "quant.rounding.method: there is no rounding method 'gptqq'\n"
-        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: auto, gptq, hqq, minmax, "
-        "mse"
+        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: auto, gptq, hqq, "
+        "minmax, mse"
     ]
 
 
