@@ -73,12 +73,18 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
 def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
     """What needs a text that runs through the model, or parts that the model does not have."""
     quant, reads = resolved.recipe.quant, resolved.task.reads_text
+    for key in ("rotate", "awq"):
+        if getattr(quant, key) is not None:
+            yield f"{key} yet", f"quant.{key}", f"quant.{key}=null"
     if quant.qat.enabled:
         yield "weights trained for quantization", "quant.qat", "quant.qat.enabled=false"
     if quant.tied is not TiedKind.auto:
         yield "output matrix to store with an embedding", "quant.tied", "quant.tied=auto"
-    why = resolved.definition.smoothing_refusal(resolved.recipe)
-    if quant.smooth is not None and "smooth" in resolved.definition.transforms and why:
+    definition = resolved.definition
+    why = definition.smoothing_refusal(resolved.recipe)
+    if "smooth" not in definition.transforms:
+        why = f"its parts are the library's (model.definition={definition.name})"
+    if quant.smooth is not None and why:
         yield f"inputs that can be smoothed: {why}", "quant.smooth", "quant.smooth=null"
     if reads:
         return

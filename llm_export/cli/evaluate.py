@@ -25,7 +25,6 @@ from llm_export import api
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.waiting import waiting
 from llm_export.errors import RecipeError
-from runtime_py.benchmark.words import aligned
 
 _OF_TEXT: dict[str, Any] = {
     "tasks": ["text"], "layers": ["float", "program"], "text": None, "positions": 1000,
@@ -91,6 +90,8 @@ def _score(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found, indent=2))
         return
+    from runtime_py.benchmark.words import aligned
+
     print(f"{found['examples']} examples of {printable(str(found['data']))}", "", sep="\n")
     rows = [(e["title"], f"{e['value']:.4g} {e['unit']}".strip()) for e in found["measures"]]
     print(*aligned(rows, left=(0, 1)), sep="\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
@@ -165,19 +164,13 @@ def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
     """The method, and why it is not GPTQ if it is another."""
     if recipe.checkpoint.is_random:
         return "minmax", "random weights gain nothing from another"
-    if recipe.train.enabled or _all_trained(recipe.quant.qat):
+    if recipe.train.enabled or recipe.quant.qat.enabled:
         return "minmax", "as training rounds"
     if not task_of(recipe.model).reads_text:
         return "mse", "no text calibrates models of this task"
     if "smooth" not in definition.transforms or definition.further_methods:
         return "mse", "GPTQ would run the whole model for each of its layers"
     return "gptq", ""
-
-
-def _all_trained(qat: QatConfig) -> bool:
-    """Whether no linear is left to a rounding method."""
-    products = {ModuleKind.linear, ModuleKind.head}
-    return qat.enabled and products <= set(qat.kinds) and qat.pattern == ".*"
 
 
 def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:

@@ -45,16 +45,16 @@ def read_examples(file: Path, forms: Sequence[Form], most: int | None = None) ->
     """
     shown = "; or ".join(map(str, forms))
     try:
-        with file.open(encoding="utf-8", errors="surrogateescape") as lines:
-            first = next(parsed(lines), None)
-            data = first.data if first is not None and first.data is not None else {}
-            form = next((form for form in forms if set(form.needs) <= set(data)), forms[0])
-            lines.seek(0)
-            found = list(islice(parsed(lines, form.needs, form.takes), most))
+        with file.open(encoding="utf-8-sig", errors="surrogateescape") as source:
+            lines = source.readlines()
     except OSError as error:
         raise InputError(
             f"the examples cannot be read: {error.strerror}", where=str(file), fix="another file"
         ) from None
+    first = next(parsed(lines), None)
+    data = first.data if first is not None and first.data is not None else {}
+    form = next((form for form in forms if set(form.needs) <= set(data)), forms[0])
+    found = list(islice(parsed(lines, form.needs, form.takes), most))
     wrong = next((line.error for line in found if line.error is not None), None)
     if wrong is not None:
         raise InputError(

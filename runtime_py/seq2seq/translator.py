@@ -17,6 +17,7 @@ from runtime_py.delta import Delta
 from runtime_py.errors import ArgumentError, Cancelled
 from runtime_py.exclusive import Exclusive
 from runtime_py.method_program import MethodProgram
+from runtime_py.request import seeds
 from runtime_py.sampling import SETTINGS, Sampling
 from runtime_py.seq2seq.answer import Searched, search_text
 from runtime_py.seq2seq.opening import decoder_of, open_bundle
@@ -120,6 +121,7 @@ class Translator(TaskBundle):
         **settings: Any,
     ) -> Stream:
         """The pieces of one answer as they are decoded; see ``translate``."""
+        seeds(seed, 1)
         search = Search(
             _sampling(self.defaults, settings), seed, beams, length_penalty, early_stopping
         )

@@ -34,7 +34,7 @@ async def read_form(request: Request, kind: type[Kind]) -> tuple[Kind, bytes]:
     Raises:
         ApiError: the body is no form, has no file, or a field is unknown or wrong.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise wrong("the body must be multipart/form-data, with the audio in the field 'file'")
     try:
         return await asyncio.wait_for(_read(request, kind), _PATIENCE)

@@ -19,25 +19,28 @@ _RATES = 1000, 768_000
 AUDIO_EXTRA = "pip install 'llm_export_runtime[audio]'"
 
 
-def read_audio(source: Any, rate: int, *, sample_rate: int | None = None) -> Tensor:
+def read_audio(
+    source: Any, rate: int, *, sample_rate: int | None = None, most: int | None = None
+) -> Tensor:
     """Samples [N] float32 at ``rate``, channels mixed.
 
     Args:
         source: a path, the bytes of a file, or samples: an array or tensor [N] or [channels, N],
             floats in -1 to 1 or integers.
         sample_rate: of an array; None: ``rate``.
+        most: samples of all channels, and at ``rate``; a small file can hold days of silence.
 
     Raises:
-        ArgumentError: it cannot be read, or its samples are no numbers.
+        ArgumentError: it cannot be read, has more than ``most`` samples, or they are no numbers.
         MissingPackageError: a package is needed for its format or rate.
     """
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         with guarded("the audio cannot be read", where=str(path), kind=ArgumentError):
             data = path.read_bytes()
-        channels, own = _decoded(data, str(path))
+        channels, own = _decoded(data, str(path), most)
     elif isinstance(source, bytes | bytearray | memoryview):
-        channels, own = _decoded(bytes(source), "the bytes given")
+        channels, own = _decoded(bytes(source), "the bytes given", most)
     else:
         channels, own = _array(source), rate if sample_rate is None else sample_rate
         if type(own) is not int or own < 1:
@@ -45,10 +48,18 @@ def read_audio(source: Any, rate: int, *, sample_rate: int | None = None) -> Ten
     samples = channels.mean(dim=0)
     if not bool(samples.isfinite().all()):
         raise ArgumentError("the audio has samples that are no numbers (NaN or infinity)")
+    _limit(len(samples) * rate // own, most)
     return _resampled(samples, own, rate)
 
 
-def _decoded(data: bytes, where: str) -> tuple[Tensor, int]:
+def _limit(count: int, most: int | None) -> None:
+    if most is not None and count > most:
+        raise ArgumentError(
+            f"the audio is too long: it has more than {most} samples", fix="send it in parts"
+        )
+
+
+def _decoded(data: bytes, where: str, most: int | None) -> tuple[Tensor, int]:
     if not data:
         raise ArgumentError("the audio is empty", where=where)
     if is_wav(data):
@@ -64,7 +75,11 @@ def _decoded(data: bytes, where: str) -> tuple[Tensor, int]:
     import torch
 
     try:
-        values, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            _limit(file.frames * file.channels, most)
+            rate, values = file.samplerate, file.read(dtype="float32", always_2d=True)
+    except ArgumentError:
+        raise
     except Exception as error:  # soundfile's own, and others for damaged files
         raise ArgumentError(
             f"the audio cannot be decoded: {reason(error)}", where=where,

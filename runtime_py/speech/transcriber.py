@@ -17,6 +17,7 @@ from runtime_py.bundle_tokenizer import tokenizer_of
 from runtime_py.errors import ArgumentError, Cancelled, shown
 from runtime_py.exclusive import Exclusive
 from runtime_py.method_program import MethodProgram
+from runtime_py.request import seeds
 from runtime_py.sampling import Sampling
 from runtime_py.seq2seq.opening import decoder_of, open_bundle
 from runtime_py.seq2seq.search import Search
@@ -140,6 +141,7 @@ class Transcriber(TaskBundle):
         seed: int | None = None,
         on_progress: Callable[[float, float], None] | None = None,
         max_new_tokens: int | None = None,
+        most_samples: int | None = None,
         **decoding: Any,
     ) -> Listening:
         """The segments of an audio as they are transcribed.
@@ -155,6 +157,7 @@ class Transcriber(TaskBundle):
             seed: makes attempts at higher temperatures reproducible.
             on_progress: called with (seconds done, seconds of the audio).
             max_new_tokens: of one window; None: half the decoder's positions.
+            most_samples: refuse an audio that decodes to more; None: none is.
             decoding: fields of ``long_form.Decoding``: temperatures, max_compression, min_logprob,
                 no_speech, condition.
         """
@@ -162,12 +165,15 @@ class Transcriber(TaskBundle):
         stamped = self._stamped(timestamps)
         code = self._checked_language(language)
         kind = self._checked_task(task)
-        samples = read_audio(audio, settings.sample_rate, sample_rate=sample_rate)
+        samples = read_audio(
+            audio, settings.sample_rate, sample_rate=sample_rate, most=most_samples
+        )
         if not len(samples):
             raise ArgumentError("the audio is empty", where=_named(audio))
         long = len(samples) > settings.window_seconds * settings.sample_rate
         stamped = stamped or (long and settings.timestamp_begin is not None)
         how = _decoding(decoding, Search(Sampling(), seed, beams), stamped, max_new_tokens)
+        seeds(seed, len(how.temperatures))
         before = () if prompt is None else self._prompt_ids(prompt)
         result = Transcript(language=code)
         result.stats.audio_seconds = len(samples) / settings.sample_rate

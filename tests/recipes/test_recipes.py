@@ -30,6 +30,8 @@ Combination = tuple[str, ...]
 # The shared bundles of the quick tests are of llama, xnnpack and 8da8w.
 SLOW = {("qwen3", "xnnpack", "8da4w_asym")}
 ALSO = {("llama", "xnnpack", "8da8w")}
+TUNED = {"minilm_l6_xnnpack_8da8w"}
+"""Recipes with quantization of their own, by measurement: docs/embed.md has the figures."""
 
 
 def body_of(name: str) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def test_it_says_its_command_and_chooses_what_it_is_named_for(name: str) -> None
     text, choices, body = text_of(name), choices_of(name), body_of(name)
     assert text.startswith(f"# llm-export run {name}\n")
     assert "_".join(choices[g] for g in ("model", "backend", "quant")) == name
-    assert set(body) == {"defaults", "description"}, "choices only"
+    own = {"quant"} if name in TUNED else set()
+    assert set(body) == {"defaults", "description"} | own, "choices only"
     assert body["description"]
 
 

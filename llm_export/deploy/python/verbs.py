@@ -58,7 +58,7 @@ python3 -m venv .venv
 .venv/bin/python {task}.py {example}
 ```
 
-{task}.py takes the options of `python -m runtime_py {task}`; `--help` lists them. {needs}
+{task}.py takes the options of `python -m runtime_py {task}`; `--help` lists them.{needs}
 The lock is complete, and `--no-deps` keeps out what ExecuTorch declares for export alone.
 From Python:
 
@@ -86,6 +86,5 @@ def verb_files(task: str, variables: dict[str, str]) -> dict[str, str | bytes]:
     """
     verb = VERBS[task]
     words = {**variables, "task": task, "loader": verb.loader, "example": verb.example,
-             "code": verb.code, "needs": verb.needs}  # fmt: skip
-    readme = _README.format(**words).replace("list them. \n", "list them.\n")
-    return {"README.md": readme, f"{task}.py": _SCRIPT.format(task=task)}
+             "code": verb.code, "needs": f" {verb.needs}".rstrip()}  # fmt: skip
+    return {"README.md": _README.format(**words), f"{task}.py": _SCRIPT.format(task=task)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,9 +67,10 @@ def _pairs(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ..
     import torch
 
     scores = [each["score"] for each in examples]
-    for number, value in enumerate(scores, 1):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"example {number}: score must be a number, not {value!r:.80}")
+    for place, value in enumerate(scores, 1):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not abs(value) <= sys.float_info.max:
+            raise InputError(f"example {place}: score must be a number, not {value!r:.80}")
     if len(set(scores)) < 2:
         raise InputError("all scores are the same: there is no order to compare with")
     first = embedder.embed([require_text(e, "text", at) for at, e in enumerate(examples, 1)])

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _TIMED = ("srt", "verbose_json", "vtt")
-_NAMES = ("language", "prompt", "task", "temperature", "seed")
-"""Parameters that errors of the transcriber begin with, or that they speak of."""
+_NAMES = ("language", "prompt", "temperature", "seed")
+"""Parameters that errors of the transcriber speak of."""
+_SAMPLES = 1 << 29
+"""Of an audio: 9 hours at 16 kHz, 2 GiB in float32. A compressed file may hold far more."""
 
 
 def _several(value: Any) -> Any:
@@ -126,16 +128,26 @@ class Transcription(Work):
         data, self._data = self._data, b""
         try:
             listening = model.stream(
-                data, task=self._task, timestamps=body.response_format in _TIMED, **given
+                data,
+                task=self._task,
+                timestamps=body.response_format in _TIMED,
+                most_samples=_SAMPLES,
+                **given,
             )
         except (ArgumentError, MissingPackageError) as error:
-            named = (name for name in _NAMES if name in error.what)
-            raise refused(error, next(named, "file")) from None
+            raise refused(error, _named(error)) from None
         with listening:
             self.on_cancel(listening.cancel)
             for _ in listening:
                 yield
         self.made = listening.result
+
+
+def _named(error: ArgumentError | MissingPackageError) -> str | None:
+    """The parameter that is wrong: the file, unless an error speaks of another or of the model."""
+    whole = f"{error.what} {error.fix}"
+    other = None if error.what.startswith("the model") else "file"
+    return next((name for name in _NAMES if name in whole), other)
 
 
 def _written(made: Transcript, form: str, task: str) -> Response:

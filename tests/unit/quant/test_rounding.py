@@ -202,7 +202,6 @@ def test_settings_have_limits(override: str, where: str, words: str) -> None:
         (["checkpoint.random_seed=0"], "minmax", "random weights gain nothing from another"),
         (["train=qat"], "minmax", "as training rounds"),
         (["quant.qat.enabled=true"], "minmax", "as training rounds"),
-        (["quant.qat.enabled=true", "quant.qat.kinds=[head]"], "gptq", None),
     ],
 )
 def test_auto_takes_what_the_recipe_gains_from(

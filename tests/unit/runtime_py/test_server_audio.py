@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from runtime_py.errors import ArgumentError
 from runtime_py.server.errors import ApiError
 from runtime_py.server.forms import read_form
-from runtime_py.server.routes.audio import AudioBody, _check, _written
+from runtime_py.server.routes.audio import AudioBody, _check, _named, _written
 from runtime_py.server.settings import Settings
 from runtime_py.speech.transcript import Segment, SpeechStats, Transcript
 
@@ -81,6 +82,25 @@ def test_wrong_forms(given: dict[str, Any], param: str | None, message: str) -> 
 def test_a_form_without_a_file() -> None:
     found = error_of(sent(files={"model": (None, "m")}))
     assert found[1:] == ("the field 'file' is missing", "file", "missing_required_parameter")
+
+
+@pytest.mark.parametrize(
+    ("what", "fix", "param"),
+    [
+        ("the audio is empty", None, "file"),
+        ("the model cannot 'translate'", "choices: transcribe", None),
+        ("the model does not know the language 'xx'", "it knows en", "language"),
+        ("the model takes no text before an audio", "leave prompt out", "prompt"),
+        ("seed must be a whole number of 64 bits", None, "seed"),
+    ],
+)
+def test_the_parameter_of_a_refusal(what: str, fix: str | None, param: str | None) -> None:
+    assert _named(ArgumentError(what, fix=fix)) == param
+
+
+def test_the_kind_of_a_body_in_capitals() -> None:
+    kind = {"content-type": "Multipart/Form-Data; boundary=x"}
+    assert error_of(sent(content=b"--x--", headers=kind))[1] == "the field 'file' is missing"
 
 
 def test_answers() -> None:

@@ -102,6 +102,14 @@ def test_other_formats_need_soundfile() -> None:
     file = io.BytesIO()
     soundfile.write(file, TONE.numpy(), 16000, format="FLAC")
     assert float((read_audio(file.getvalue(), 16000) - TONE).abs().max()) < 1e-4
+    with pytest.raises(ArgumentError, match="too long: it has more than 100 samples"):
+        read_audio(file.getvalue(), 16000, most=100)
+
+
+def test_an_audio_of_more_samples_than_asked_for() -> None:
+    given = wav(pcm(TONE, 16), 1, 1, 16, rate=1000)
+    with pytest.raises(ArgumentError, match="too long: it has more than"):
+        read_audio(given, 16000, most=len(TONE) * 15)
 
 
 def test_samples_as_whole_numbers() -> None:

@@ -24,7 +24,9 @@ def bundle(once: Callable[..., Path]) -> Path:
 
 def write(folder: Path, *examples: Any) -> Path:
     file = folder / "examples.jsonl"
-    file.write_text("".join(json.dumps(each) + "\n" for each in examples))
+    file.write_text(
+        "\ufeff" * bool(examples) + "".join(json.dumps(each) + "\n" for each in examples)
+    )
     return file
 
 
@@ -64,6 +66,8 @@ def test_retrieval_and_pairs(bundle: Path, tmp_path: Path) -> None:
         ([{"query": "a", "document": 3}], "example 1: document must be a text, not 3"),
         ([{"text": "a", "other": "b", "score": "x"}], "score must be a number, not 'x'"),
         ([{"text": "a", "other": "b", "score": 1}], "all scores are the same"),
+        ([{"text": "a", "other": "b", "score": float("nan")}], "score must be a number, not nan"),
+        ([{"text": "a", "other": "b", "score": 10**400}], "score must be a number, not 1000"),
     ],
 )
 def test_wrong_examples(bundle: Path, tmp_path: Path, examples: list[Any], what: str) -> None:

@@ -128,7 +128,7 @@ def test_options_give_outlier_channels_to_the_layers_that_have_outliers() -> Non
     ("model", "override", "words"),
     [
         ("tiny_embed", "quant.smooth={}", "no inputs that can be smoothed: its norms feed"),
-        ("tiny_embed", "quant.awq={}", "cannot be scaled by AWQ"),
+        ("tiny_embed", "quant.awq={}", "has no awq yet"),
         ("tiny_embed", "quant.tied=share", "no output matrix to store with an embedding"),
         ("tiny_t5", "quant.rules.1.outliers=4", "no outlier channels: they are chosen by"),
         ("tiny_whisper", "quant.rounding.method=gptq", "has no calibration"),
