@@ -40,7 +40,7 @@ from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.snapshots import snapshots_fit
 from llm_export.checks.targets import targets_are_known, targets_can_load
 from llm_export.checks.training import fake_quantizer_problems, training_problems
-from llm_export.config.quant_schema import CacheDtype, QuantRule
+from llm_export.config.quant_schema import AUTO, CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
     LlmExportError,
@@ -149,7 +149,7 @@ def rounding_is_known(resolved: ResolvedRecipe) -> list[Problem]:
     if name in ROUNDERS:
         return []
     what, key = f"there is no rounding method '{name}'", "quant.rounding.method"
-    return [Problem(what, key, name_fix(key, name, ROUNDERS))]
+    return [Problem(what, key, name_fix(key, name, [AUTO, *ROUNDERS]))]
 
 
 def dataset_can_be_read(resolved: ResolvedRecipe) -> list[Problem]:

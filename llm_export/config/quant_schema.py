@@ -54,8 +54,8 @@ class QuantRule:
     zero_point: bool | None = False
     """Asymmetric quantization: each group has an offset besides its scale and covers the range
     from its minimum to its maximum weight. If the backend's kernel is symmetric, the offsets are
-    applied as a separate float32 product: the input sums [.., groups] times the offsets
-    [groups, out]. null is true where the backend's kernel has zero points of its own."""
+    further columns of the weight, for inputs that are the means of the groups. null is true where
+    the backend's kernel has zero points of its own."""
     outliers: int | None = 0
     """Number of input channels that are excluded from the quantized product and multiplied in
     float32: those with the largest inputs on the calibration text (after LLM.int8(),

@@ -32,7 +32,7 @@ class LayerQuantSpec:
             quantized, else the method that rounded it.
         sqnr_db: SQNR of the rounded weight relative to the float one.
         group_bytes: additional bytes that the backend stores per group.
-        in_kernel: whether the kernel takes the zero points; else a product beside it applies them.
+        in_kernel: whether the kernel takes the zero points; else they are further columns.
     """
 
     name: str

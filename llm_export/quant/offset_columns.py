@@ -18,27 +18,20 @@ from llm_export.quant.grid import Grid, GridSpec
 from llm_export.quant.mean_columns import COPIES, LIFT, column_count
 
 
-def with_offset_columns(grid: Grid) -> tuple[Grid, Tensor]:
-    """A weight [N, K] with offsets as a symmetric one [N, K + 2 E], E = ``column_count``.
-
-    Returns:
-        The weight, and the offsets that it represents, float32 [N, G].
-    """
+def with_offset_columns(grid: Grid) -> Grid:
+    """A weight [N, K] with offsets as a symmetric one [N, K + 2 E], E = ``column_count``."""
     assert grid.offset is not None
     groups = grid.offset.shape[1]
     size = grid.q.shape[1] // groups
     spec = replace(grid.spec, group=size, zero_point=False)
     left = F.pad(grid.offset * (size / LIFT), (0, column_count(groups, size) - groups))
-    represented = torch.zeros_like(left)
     q, scale = [grid.q], [grid.scale]
     for _ in range(COPIES):
         part = _rounded(left, spec)
-        values = part.values()
-        left, represented = left - values, represented + values
+        left = left - part.values()
         q.append(part.q)
         scale.append(part.scale)
-    merged = Grid(torch.cat(q, 1), torch.cat(scale, 1), None, spec)
-    return merged, represented[:, :groups] * (LIFT / size)
+    return Grid(torch.cat(q, 1), torch.cat(scale, 1), None, spec)
 
 
 def _rounded(values: Tensor, spec: GridSpec) -> Grid:

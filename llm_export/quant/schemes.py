@@ -98,7 +98,7 @@ class Support:
     Attributes:
         groups: group sizes are multiples of this; 0 means no groups.
         scale_dtype: dtype of the kernel's group scales.
-        offsets: whether groups can have zero points by a float product beside the quantized one
+        offsets: whether groups can have zero points as further columns of the weight
             (``OutlierLinear``).
         zero_points: whether the kernel itself takes zero points, in fractions of a step; they are
             stored in the dtype of the scales.

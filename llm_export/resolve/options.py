@@ -27,8 +27,8 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
+    quant = _zero_points(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
-    quant = replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules])
     quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
         *group_notes,
@@ -127,6 +127,13 @@ def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     return filled, ((note,) if why and asked else ())
 
 
+def _zero_points(recipe: Recipe, quant: QuantConfig) -> QuantConfig:
+    auto = quant.auto and replace(
+        quant.auto, candidates=[_shifted(recipe, rule) for rule in quant.auto.candidates]
+    )
+    return replace(quant, rules=[_shifted(recipe, rule) for rule in quant.rules], auto=auto)
+
+
 def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
     """With zero points where the rule leaves them open and the backend's kernel has its own."""
     if rule.zero_point is not None:
@@ -138,7 +145,8 @@ def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
         for kind in kinds
     )
     beside = recipe.checkpoint.adapter_mode is AdapterMode.separate
-    excluded = recipe.train.enabled or recipe.quant.qat.enabled or beside
+    qat = recipe.quant.qat
+    excluded = recipe.train.enabled or beside or (qat.enabled and qat.is_symmetric)
     return replace(rule, zero_point=able and not excluded)
 
 

@@ -29,11 +29,8 @@ def use_outlier_linear(
     if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
         size = base.in_features // groups
-        grid, offset = with_offset_columns(grid)
+        grid = with_offset_columns(grid)
         means = MeanColumns(groups, (grid.q.shape[1] - groups * size) // COPIES, COPIES, LIFT)
-        if columns is not None and values is not None:
-            # The group means include the outliers.
-            values = values - offset[:, columns // size]
     _exchange(model, name, OutlierLinear(base, means, columns, values))
     return grid
 

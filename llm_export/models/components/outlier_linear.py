@@ -27,7 +27,7 @@ class MeanColumns:
 
 
 class OutlierLinear(nn.Linear):
-    """[..., in] -> [..., out]: W [x without outliers, group means of x] + C (outliers of x).
+    """[..., in] -> [..., out]: W [x without outliers, its group means] + C (outliers of x).
 
     The columns of ``W`` for the group means hold the offsets of weights quantized with zero points.
     ``C`` has the float columns of outlier channels: LLM.int8() (arXiv:2208.07339) excludes them
@@ -39,8 +39,7 @@ class OutlierLinear(nn.Linear):
     Args:
         means: the further inputs that the weight will have columns for, or None.
         columns: indices of outlier channels, or None.
-        values: float32 [out, len(columns)], the columns of those channels less what the quantized
-            product gives them.
+        values: float32 [out, len(columns)], the columns of those channels.
     """
 
     mean: Tensor
@@ -72,7 +71,9 @@ class OutlierLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         inner = x * self.others if self.has_outliers else x
         if self.means is not None:
-            inner = torch.cat([inner, *[self._group_means(x, self.means)] * self.means.copies], -1)
+            # Without the outliers, which would set the scale of all inputs again.
+            means = self._group_means(inner, self.means)
+            inner = torch.cat([inner, *[means] * self.means.copies], -1)
         y = self.product(inner)
         if self.has_outliers:
             y = y + F.linear(x.index_select(-1, self.columns), self.correction)

@@ -1,4 +1,5 @@
-"""Run a model layer by layer and accumulate the Hessians of its linears' inputs.
+"""Run a model layer by layer and accumulate the Hessians of its linears' inputs, or, of wide ones,
+their diagonals.
 
 The layers before the current one are already quantized, so each layer is rounded for its actual
 inputs. Activations stay float32: the noise of int8 activations is small relative to that of the
@@ -41,9 +42,13 @@ class Walk:
 
     Args:
         windows: token ids, each from an empty cache.
+        widest: of linears with more inputs only the diagonal is kept; None is no limit.
     """
 
-    def __init__(self, model: TextReader, windows: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, model: TextReader, windows: Sequence[Sequence[int]], widest: int | None = None
+    ) -> None:
+        self._widest = widest
         self._model = model
         self._windows = [torch.tensor([list(window)]) for window in windows]
         self._chain = list(model.layer_chain())
@@ -52,8 +57,8 @@ class Walk:
         self._at = 0
 
     def hessians(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Name of a linear -> sum of x x^T over its inputs, float32 [K, K]; without linears that
-        no token reached.
+        """Name of a linear -> sum of x x^T over its inputs, float32 [K, K], or its diagonal [K];
+        without linears that no token reached.
 
         Args:
             names: linears of one ``container_of``.
@@ -61,7 +66,7 @@ class Walk:
         container = container_of(names[0])
         module = self._model.get_submodule(container) if container else None
         sums: dict[str, Tensor] = {}
-        with torch.no_grad(), _summing(self._model, names, sums):
+        with torch.no_grad(), _summing(self._model, names, sums, self._widest):
             index = next((i for i, layer in enumerate(self._chain) if layer is module), None)
             if index is not None:
                 self._advance(index)
@@ -119,9 +124,12 @@ class Walk:
 
 
 @contextmanager
-def _summing(model: TextReader, names: Sequence[str], sums: dict[str, Tensor]) -> Iterator[None]:
-    """Context in which every input x [..., K] of a named linear adds x x^T to ``sums``. For
-    experts, only tokens routed to them count, although all are computed.
+def _summing(
+    model: TextReader, names: Sequence[str], sums: dict[str, Tensor], widest: int | None
+) -> Iterator[None]:
+    """Context in which every input x [..., K] of a named linear adds x x^T to ``sums``, or its
+    diagonal if K is above ``widest``. For experts, only tokens routed to them count, although all
+    are computed.
     """
     chosen: dict[str, Tensor] = {}
 
@@ -131,8 +139,12 @@ def _summing(model: TextReader, names: Sequence[str], sums: dict[str, Tensor]) -
             rows = rows[chosen[expert[0]][:, expert[1]]]
         if not len(rows):
             return
+        inputs = rows.shape[1]
+        if widest is not None and inputs > widest:
+            sums[name] = sums.get(name, 0) + rows.square().sum(0)
+            return
         if name not in sums:
-            sums[name] = torch.zeros(rows.shape[1], rows.shape[1])
+            sums[name] = torch.zeros(inputs, inputs)
         sums[name].addmm_(rows.t(), rows)
 
     experts = {name: expert for name in names if (expert := _expert_of(model, name))}

@@ -63,7 +63,7 @@ def round_weights(
     walk, squares = None, {}
     if method.needs is Needs.products:
         assert isinstance(model, TextReader)
-        walk = Walk(model, windows)
+        walk = Walk(model, windows, settings.widest)
     elif method.needs is Needs.squares and windows:
         assert isinstance(model, TextReader)
         names = [c.name for c in chosen if c.kind is not ModuleKind.embedding and c.qat is None]
@@ -119,8 +119,10 @@ def _round_layer(
             inner[:, columns] = 0
             if hessian is not None:
                 hessian[columns] = 0
-                hessian[:, columns] = 0
-        inputs = squares.get(name) if hessian is None else hessian.diagonal()
+                hessian[..., columns] = 0
+        inputs = squares.get(name) if hessian is None else hessian
+        if inputs is not None and inputs.dim() == 2:
+            inputs = inputs.diagonal()
         if inputs is not None and not bool(torch.isfinite(inputs).all()):
             raise PostConditionError(
                 f"inputs of '{name}' are not finite on the calibration text",
@@ -130,8 +132,8 @@ def _round_layer(
             hessian = None
         if method.needs is Needs.products and hessian is None:
             grid, how = MINMAX.round(inner, choice.spec), "minmax"
-        elif hessian is not None and settings.widest and len(hessian) > settings.widest:
-            means = hessian.diagonal() / hessian.diagonal().mean()
+        elif hessian is not None and hessian.dim() == 1:
+            means = hessian / hessian.mean()
             grid, how = MSE.configured(settings).round(inner, choice.spec, means), "mse"
         else:
             known = squares.get(name) if hessian is None else hessian

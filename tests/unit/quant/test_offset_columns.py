@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from llm_export.models.components.outlier_linear import OutlierLinear
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid, GridSpec
-from llm_export.quant.mean_columns import COPIES, column_count
+from llm_export.quant.mean_columns import COPIES, LIFT, column_count
 from llm_export.quant.offset_columns import with_offset_columns
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.transforms.outlier_linear import use_outlier_linear
@@ -24,13 +24,22 @@ def affine(rows: int, groups: int, size: int, seed: int) -> Grid:
     return ROUNDER.round(weight, GridSpec(4, size, zero_point=True, scale_dtype=torch.bfloat16))
 
 
+def offsets_of(merged: Grid, groups: int) -> Tensor:
+    """Those that the further columns represent, [N, G]."""
+    size = merged.spec.group
+    assert size is not None
+    copies = merged.values()[:, groups * size :].reshape(len(merged.q), COPIES, -1)
+    return copies.sum(1)[:, :groups] * (LIFT / size)
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 5), st.integers(1, 40), st.sampled_from([32, 64]), st.integers(0, 99))
 def test_offsets_are_kept_to_a_fraction_of_a_step(
     rows: int, groups: int, size: int, seed: int
 ) -> None:
     grid = affine(rows, groups, size, seed)
-    merged, kept = with_offset_columns(grid)
+    merged = with_offset_columns(grid)
+    kept = offsets_of(merged, groups)
     assert grid.offset is not None
     assert merged.offset is None
     assert merged.q.shape[1] == groups * size + COPIES * column_count(groups, size)
@@ -44,8 +53,8 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
 def test_offsets_of_zero_stay_zero() -> None:
     grid = affine(3, 2, 32, 0)
     without = Grid(grid.q, grid.scale, torch.zeros_like(grid.scale), grid.spec)
-    merged, kept = with_offset_columns(without)
-    assert not kept.any()
+    merged = with_offset_columns(without)
+    assert not offsets_of(merged, 2).any()
     assert not merged.q[:, 64:].any()
     assert merged.scale.isfinite().all()
 
@@ -69,6 +78,22 @@ def test_product_is_that_of_the_affine_weight(shape: tuple[int, ...]) -> None:
         set_weight(linear, merged, "4w")  # without quantized activations: their error is not ours
         expected = x @ weight.t()
         assert (linear(x) - expected).norm() <= 0.01 * expected.norm()
+
+
+def test_outliers_do_not_scale_the_group_means() -> None:
+    """They would set the scale of all other inputs, which share one."""
+    torch.manual_seed(0)
+    grid, column = affine(6, 8, 32, 1), torch.tensor([5])
+    grid.q[:, column] = 0
+    holder = nn.ModuleDict({"linear": nn.Linear(256, 6, bias=False)})
+    merged = use_outlier_linear(holder, "linear", grid, column)
+    linear = holder["linear"]
+    set_weight(linear, merged, "8da4w")
+    x = torch.randn(50, 256)
+    alone = linear(x) - linear(torch.eye(256)[5:6] * x[:, 5:6])
+    x[:, 5] *= 1000
+    beside = linear(x) - linear(torch.eye(256)[5:6] * x[:, 5:6])
+    assert (beside - alone).norm() <= 1e-3 * alone.norm()
 
 
 def test_an_exported_length_stays_free() -> None:

@@ -118,6 +118,25 @@ def test_kernels_with_zero_points_get_them(backend: str, shifted: bool) -> None:
     torch.testing.assert_close(model(torch.eye(64)).t(), grids["0"].values())
 
 
+@pytest.mark.parametrize(
+    ("words", "shifted"),
+    [
+        ([], True),
+        (["quant.qat.enabled=true"], False),
+        (["quant.qat.enabled=true", "quant.qat.is_symmetric=false"], True),
+    ],
+)
+def test_training_and_candidates_leave_zero_points_open_too(
+    words: list[str], shifted: bool
+) -> None:
+    rule = "[{kind: linear, scheme: 4w, group_size: 32, zero_point: null}]"
+    auto = [f"quant.auto.candidates={rule}", "quant.bits_per_weight=5"]
+    plain = ["model=tiny", "backend=mlx", "quant=4w", *words]
+    found = resolve_recipe(api.compose_recipe(None, [*plain, *auto]).recipe).recipe.quant
+    assert found.auto is not None
+    assert {r.zero_point for r in (found.rules[0], *found.auto.candidates)} == {shifted}
+
+
 @settings(deadline=None, max_examples=20)
 @given(
     st.sampled_from([("8da8w", None), ("8da4w", 32), ("8da4w", 64)]),

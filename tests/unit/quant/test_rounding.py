@@ -174,7 +174,8 @@ def test_the_method_must_be_known() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "quant.rounding.method=gptqq"]).recipe
     assert [str(p) for p in find_problems(recipe)] == [
         "quant.rounding.method: there is no rounding method 'gptqq'\n"
-        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: gptq, hqq, minmax, mse"
+        "  fix:   quant.rounding.method=gptq; did you mean 'gptq'? choices: auto, gptq, hqq, "
+        "minmax, mse"
     ]
 
 
@@ -200,6 +201,7 @@ def test_settings_have_limits(override: str, where: str, words: str) -> None:
         (["model.definition=hf"], "mse", "GPTQ would run the whole model for each of its layers"),
         (["checkpoint.random_seed=0"], "minmax", "random weights gain nothing from another"),
         (["train=qat"], "minmax", "as training rounds"),
+        (["quant.qat.enabled=true"], "minmax", "as training rounds"),
     ],
 )
 def test_auto_takes_what_the_recipe_gains_from(

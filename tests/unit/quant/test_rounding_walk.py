@@ -161,6 +161,13 @@ def test_wide_linears_are_rounded_by_mse() -> None:
     assert {one.how for one in rounded.values()} == {"gptq", "mse"}
 
 
+def test_of_wide_linears_only_the_diagonal_is_kept() -> None:
+    model, name = loaded(tiny()), "layers.0.feed_forward.down"
+    whole = Walk(model, WINDOWS).hessians([name])[name]
+    found = Walk(model, WINDOWS, widest=len(whole) - 1).hessians([name])[name]
+    torch.testing.assert_close(found, whole.diagonal())
+
+
 def test_mean_squares_are_those_of_the_inputs() -> None:
     model, name = loaded(tiny()), "layers.1.feed_forward.down"
     found = input_squares(model, [name], WINDOWS)[name]
