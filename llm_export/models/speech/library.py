@@ -174,11 +174,13 @@ def with_ids(config: Any, front: FrontEnd, options: TranscribeOptions) -> Transc
     vocabularies where there are such.
     """
     told = with_known_ids(options, int(config.vocab_size)) if front.of_whisper else options
-    first = ids_of(getattr(config, "decoder_start_token_id", None)) or ids_of(config.bos_token_id)
+    first = ids_of(getattr(config, "decoder_start_token_id", None)) or ids_of(
+        getattr(config, "bos_token_id", None)
+    )
     return replace(
         told,
         start_ids=told.start_ids or tuple(first),
-        eos_ids=told.eos_ids or tuple(ids_of(config.eos_token_id)),
+        eos_ids=told.eos_ids or tuple(ids_of(getattr(config, "eos_token_id", None))),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +158,12 @@ def test_other_front_ends_are_refused(
     with pytest.raises(CheckpointError, match=words) as caught:
         front_end(small_whisper, {"preprocessor": front})
     assert str(caught.value.where).startswith("preprocessor_config.json")
+
+
+def test_a_spectrogram_is_for_encoders_of_a_fixed_length() -> None:
+    moonshine = SimpleNamespace(config=SimpleNamespace(model_type="moonshine"))
+    with pytest.raises(CheckpointError, match="its config has no num_mel_bins"):
+        front_end(moonshine, {"preprocessor": MEL})
 
 
 def test_validate_refuses_them_and_audio_that_is_too_long(tmp_path: Path) -> None:
