@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -216,7 +217,8 @@ def test_steps_of_a_method_fit_the_context() -> None:
     ids = {"dtype": "int64", "shape": [
         {"kind": "constant", "value": 1}, {"kind": "range", "range": {"min": 1, "max": 48}}
     ]}  # fmt: skip
-    inputs = [ids, {"dtype": "int64", "shape": [{"kind": "constant", "value": 1}]}]
+    position = {"dtype": "int64", "shape": [{"kind": "constant", "value": 1}]}
+    inputs: list[dict[str, Any]] = [ids, position]
     assert method_inputs(inputs, "decoder", "prefill", 40, None, 48)[1].tokens == 8
     with pytest.raises(RecipeError, match="a step of length 1 at position 48 does not fit the"):
         method_inputs(inputs, "decoder", "decode", 48, None, 48)
