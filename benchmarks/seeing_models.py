@@ -154,9 +154,13 @@ def table(found: dict[str, Verdict]) -> str:
 
 
 def _short(reason: str) -> str:
-    """Without what all reasons begin with."""
+    """The first clause, without what all reasons begin with and without an exception's text."""
     whole = " ".join(reason.replace("|", "/").split()).split("that sees: ")[-1]
-    return whole if len(whole) <= 140 else whole[:137].rsplit(" ", 1)[0] + " ..."
+    if needed := re.search(r"requires the (\w+) library", whole):
+        return f"the package {needed[1]} is needed"
+    if re.match(r"\w+Error: ", whole):
+        return "the library builds none of these sizes"
+    return re.split(r": |; |, which | \(\w+: ", whole)[0]
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ llm-export evaluate WHISPER_BUNDLE --data speech.jsonl
 --data scores a bundle that transcribes, translates or embeds by examples, one JSON object a line:
 {"audio": "FILE.wav", "text": ...}: word and character error rate; {"text": ..., "reference": ...}:
 chrF and BLEU; {"query": ..., "document": ...}: retrieval;
-{"text": ..., "other": ..., "score": 0.8}: rank correlation. Paths are relative to this folder.
+{"text": ..., "other": ..., "score": 0.8}: rank correlation. Paths are relative to the current
+folder.
 
 The float model is loaded from the checkpoint that the bundle's recipe names; without it, what
 compares with it is left out. The bundle is not changed: `llm-export run ... evaluate=quick` keeps

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SCHEMA = "get_model_schema"
+_CONTEXT = "get_max_context_len"
 _TOKENS = 256
 """Of an input of ids that may have any length."""
 
@@ -58,7 +59,8 @@ def measure_method(
     method = _method(schema, phase)
     if phase is None:
         phase = "decode" if _cached(schema[method]["inputs"]) else method
-    inputs, step = _inputs(schema[method]["inputs"], method, phase, depth, tokens)
+    context = int(plain.call(_CONTEXT, ())[0]) if _CONTEXT in plain.methods else None
+    inputs, step = _inputs(schema[method]["inputs"], method, phase, depth, tokens, context)
 
     def timed(program: MethodProgram) -> float:
         begin = time.perf_counter()
@@ -95,7 +97,12 @@ def _is_position(each: Mapping[str, Any]) -> bool:
 
 
 def _inputs(
-    inputs: Sequence[Mapping[str, Any]], method: str, phase: str, depth: int, tokens: int | None
+    inputs: Sequence[Mapping[str, Any]],
+    method: str,
+    phase: str,
+    depth: int,
+    tokens: int | None,
+    context: int | None,
 ) -> tuple[list[Tensor], Step]:
     import torch
 
@@ -106,23 +113,28 @@ def _inputs(
             f"the depth must be a number of tokens, not {depth!r}",
             where="--depth", fix="leave it out" if not cached else "e.g. 100",
         )  # fmt: skip
-    sizes = [
-        _shape(each, tokens, 1 if cached and phase != "prefill" else _TOKENS) for each in inputs
-    ]
+    usual = 1 if cached and phase != "prefill" else _TOKENS
+    if cached and context is not None:
+        usual = max(1, min(usual, context - depth))
+    sizes = [_shape(each, tokens, usual) for each in inputs]
     if tokens is not None and not any(_ranges(inputs)):
         raise RecipeError(
             f"inputs of the method {method} have one length", where="--tokens", fix="leave it out"
         )
+    length = max((side for size in sizes for side in size[1:]), default=1)
+    if cached:
+        length = max((size[1] for size in sizes if len(size) > 1), default=1)
+    if cached and context is not None and depth + length > context:
+        raise RecipeError(
+            f"a step of length {length} at position {depth} does not fit the context of {context}",
+            where="--depth", fix=f"at most {context - length}",
+        )  # fmt: skip
     made = [
         torch.full(size, depth) if _is_position(each)
         else torch.zeros(size, dtype=getattr(torch, each["dtype"]))
         for each, size in zip(inputs, sizes, strict=True)
     ]  # fmt: skip
-    length = max((side for size in sizes for side in size[1:]), default=1)
-    lengths = [
-        size[1] for each, size in zip(inputs, sizes, strict=True) if len(size) > 1
-    ] if cached else [length]  # fmt: skip
-    return made, Step(phase, method, depth, max(lengths, default=1))
+    return made, Step(phase, method, depth, length)
 
 
 def _ranges(inputs: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, int]]:

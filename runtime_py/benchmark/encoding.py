@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 from runtime_py.benchmark.spread import spread
-from runtime_py.program import Program
 
 
 def image_encoding(program: Any, repetitions: int) -> dict[str, Any] | None:
     """Seconds to encode one image, or one tile of it, after a first one; None where the program
     sees none."""
+    from runtime_py.program import Program
+
     if not isinstance(program, Program):
         return None
     from runtime_py.vision.program import SeeingProgram

@@ -98,7 +98,7 @@ def open_path(path: str) -> bool:
     return path in OPEN or path == "/" or path.startswith("/page/")
 
 
-_DRAINED = 16 * 1024 * 1024
+_DRAINED = 64 * 1024 * 1024
 """Bytes of a body that is refused which are read all the same: many clients read the answer only
 when they have sent the body."""
 _PATIENCE = 2.0

@@ -63,5 +63,12 @@ def task_for(config: Any) -> str | None:
     """The task whose auto class builds a config's models; None if none of them does."""
     for auto in (CAUSAL, SEQ2SEQ, SPEECH, IMAGE_TEXT, ENCODER):
         if type(config) in auto.classes() and config.is_encoder_decoder == auto.pairs:
-            return auto.task
+            return auto.task if auto is not ENCODER or _reads_text(config) else None
     return None
+
+
+def _reads_text(config: Any) -> bool:
+    """Whether the library's model without a head takes token ids, and no audio or image."""
+    found = ENCODER.classes()[type(config)]
+    first = found[0] if isinstance(found, tuple | list) else found
+    return bool(first.main_input_name == "input_ids")

@@ -116,7 +116,9 @@ def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClas
         raise CheckpointError(
             f"'{model_type}' is no {auto.what} of transformers {version}{other}",
             where=f"{WHERE}.model_type",
-            fix="" if task is None or other else f"model.task={task}",
+            fix="a checkpoint of another model type; docs/generic-models.md lists them"
+            if task is None or other
+            else f"model.task={task}",
         )
     return with_trained_rope(config)
 

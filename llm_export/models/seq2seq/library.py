@@ -14,10 +14,8 @@ from torch.export import Dim
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from llm_export.checkpoints.base import Checkpoint
-from llm_export.compat.symbolic_checks import check
 from llm_export.errors import CheckpointError
 from llm_export.files import read_json
-from llm_export.models.components.attention_cores.planners import HIDDEN, causal_mask
 from llm_export.models.contract import ModelMetadata
 from llm_export.models.hf.auto_class import SEQ2SEQ
 from llm_export.models.hf.cache import LayerShape
@@ -34,6 +32,7 @@ from llm_export.models.seq2seq.library_cache import (
     cannot_follow,
     ids_of,
     kept_shapes,
+    step_of,
 )
 from llm_export.models.seq2seq.options import TranslateOptions
 from llm_export.models.seq2seq.t5 import Decoder, Encoder
@@ -95,12 +94,7 @@ class LibrarySeq2Seq(TaskModel):
     def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
         """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last, or
         [1, S, V] if ``all_logits``."""
-        start = cast(int, input_pos[0].item())
-        check(start >= 0)
-        check(start + ids.shape[1] <= self.context_length)
-        positions = input_pos + torch.arange(ids.shape[1])
-        slots = torch.arange(self.context_length)
-        hidden = causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
+        start, positions, hidden = step_of(input_pos, ids.shape[1], self.context_length)
         logits: Tensor = self.hf(
             decoder_input_ids=ids,
             encoder_outputs=(self.read,),  # its keys and values are in the caches

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, EncoderDecoderCache
 
+from llm_export.compat.symbolic_checks import check
 from llm_export.errors import CheckpointError
+from llm_export.models.components.attention_cores.planners import HIDDEN, causal_mask
 from llm_export.models.hf.cache import LayerCache, LayerShape, LayerSlots, Now, StepCache
 from llm_export.models.hf.states import StateShapes
 
@@ -113,6 +115,16 @@ class LayerCaches(nn.ModuleList):
         made = EncoderDecoderCache(own, cross)
         made.is_updated = dict.fromkeys(range(len(self)), True)
         return made
+
+
+def step_of(input_pos: Tensor, tokens: int, context_length: int) -> tuple[int, Tensor, Tensor]:
+    """(first position, positions [S], additive mask [S, C] of the slots) of a step of a decoder."""
+    start = cast(int, input_pos[0].item())
+    check(start >= 0)
+    check(start + tokens <= context_length)
+    positions = input_pos + torch.arange(tokens)
+    slots = torch.arange(context_length)
+    return start, positions, causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
 
 
 def kept_shapes(cache: EncoderDecoderCache, kind: str) -> list[tuple[LayerShape, LayerShape]]:

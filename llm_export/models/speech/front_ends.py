@@ -51,7 +51,8 @@ def front_end(hf: Any, stated: Mapping[str, Any]) -> FrontEnd:
     """
     settings = _settings(stated)
     kind = str(hf.config.model_type)
-    name = settings.get(_NAME) or extractor_of(kind)
+    stated_name = settings.get(_NAME)
+    name = str(stated_name) if stated_name else extractor_of(kind)
     if name is None and hf.main_input_name == "input_values":
         name = SAMPLES
     if name not in FRONT_ENDS:
@@ -97,6 +98,14 @@ def _count(settings: Mapping[str, Any], key: str, usual: int) -> int:
 
 def _log_mel(hf: Any, settings: Mapping[str, Any]) -> FrontEnd:
     """That of Whisper, for windows of the length that the encoder has positions for."""
+    missing = [
+        key for key in ("num_mel_bins", "max_source_positions") if not hasattr(hf.config, key)
+    ]
+    if missing:
+        raise CheckpointError(
+            f"the encoder of '{hf.config.model_type}' takes no spectrogram of a fixed length: its "
+            f"config has no {missing[0]}", where=f"{_WHERE}: {_NAME}",
+        )  # fmt: skip
     _expect(settings, "dither", 0.0)
     bands = _count(settings, "feature_size", int(hf.config.num_mel_bins))
     window, hop = _count(settings, "n_fft", 400), _count(settings, "hop_length", 160)

@@ -13,13 +13,17 @@ from torch import Tensor, nn
 from torch.export import Dim
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from llm_export.compat.symbolic_checks import check
-from llm_export.models.components.attention_cores.planners import HIDDEN, causal_mask
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.prepare import drop_padding, fix_rope, write_out_gelu
 from llm_export.models.programs.task_model import Constant, Method
 from llm_export.models.seq2seq.cross_attention import SourceMask, additive
-from llm_export.models.seq2seq.library_cache import LayerCaches, cannot_follow, ids_of, kept_shapes
+from llm_export.models.seq2seq.library_cache import (
+    LayerCaches,
+    cannot_follow,
+    ids_of,
+    kept_shapes,
+    step_of,
+)
 from llm_export.models.speech.front_ends import FrontEnd
 from llm_export.models.speech.lengths import Lengths
 from llm_export.models.speech.model import RATE, EncodeMethod, SpeechModel
@@ -85,12 +89,7 @@ class LibrarySpeech(SpeechModel):
 
     def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
         """See ``SpeechModel.decode``."""
-        start = cast(int, input_pos[0].item())
-        check(start >= 0)
-        check(start + ids.shape[1] <= self.context_length)
-        positions = input_pos + torch.arange(ids.shape[1])
-        slots = torch.arange(self.context_length)
-        hidden = causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
+        start, positions, hidden = step_of(input_pos, ids.shape[1], self.context_length)
         decoded: Tensor = self.hf.get_decoder()(
             input_ids=ids,
             # Its keys and values are in the caches.
@@ -174,11 +173,13 @@ def with_ids(config: Any, front: FrontEnd, options: TranscribeOptions) -> Transc
     vocabularies where there are such.
     """
     told = with_known_ids(options, int(config.vocab_size)) if front.of_whisper else options
-    first = ids_of(getattr(config, "decoder_start_token_id", None)) or ids_of(config.bos_token_id)
+    first = ids_of(getattr(config, "decoder_start_token_id", None)) or ids_of(
+        getattr(config, "bos_token_id", None)
+    )
     return replace(
         told,
         start_ids=told.start_ids or tuple(first),
-        eos_ids=told.eos_ids or tuple(ids_of(config.eos_token_id)),
+        eos_ids=told.eos_ids or tuple(ids_of(getattr(config, "eos_token_id", None))),
     )
 
 

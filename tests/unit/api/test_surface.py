@@ -68,6 +68,7 @@ def test_importing_it_imports_no_torch() -> None:
     code = (
         "import sys\n"
         "from llm_export import api\n"
+        "from llm_export.cli import bench, deploy, evaluate, profile\n"
         "from llm_export.compare import side\n"
         "from llm_export.sweep import state\n"
         "api.show('smollm2_135m_xnnpack_8da8w')\n"

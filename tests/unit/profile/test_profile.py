@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -19,6 +20,7 @@ from llm_export.cli.main import main
 from llm_export.errors import BundleError, RecipeError
 from llm_export.profile import measure, words
 from llm_export.profile.kinds import KINDS, LINEAR
+from llm_export.profile.methods import _inputs as method_inputs
 from llm_export.profile.profile_bundle import profile_bundle
 from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
 from llm_export.profile.result import Profile
@@ -209,3 +211,16 @@ def test_a_bundle_of_another_task_needs_a_map_too(monkeypatch: pytest.MonkeyPatc
         profile_bundle("made")
     with pytest.raises(RecipeError, match="bundles of this task have no adapters"):
         profile_bundle("made", adapter="x")
+
+
+def test_steps_of_a_method_fit_the_context() -> None:
+    ids = {"dtype": "int64", "shape": [
+        {"kind": "constant", "value": 1}, {"kind": "range", "range": {"min": 1, "max": 48}}
+    ]}  # fmt: skip
+    position = {"dtype": "int64", "shape": [{"kind": "constant", "value": 1}]}
+    inputs: list[dict[str, Any]] = [ids, position]
+    assert method_inputs(inputs, "decoder", "prefill", 40, None, 48)[1].tokens == 8
+    with pytest.raises(RecipeError, match="a step of length 1 at position 48 does not fit the"):
+        method_inputs(inputs, "decoder", "decode", 48, None, 48)
+    with pytest.raises(RecipeError, match="a step of length 9 at position 40 does not fit the"):
+        method_inputs(inputs, "decoder", "prefill", 40, 9, 48)

@@ -175,15 +175,14 @@ def _stacked(vision: Any, pixels: Tensor, width: int, stated: Size | None) -> tu
     # Pixels of the wrong form are no reason.
     told = failures[1] if "values to unpack" in str(failures[0]) else failures[0]
     line = next(iter(str(told).splitlines()), "")
-    shape, said = tuple(pixels.shape[2:]), f"{type(told).__name__}: {line}"
+    height, width = pixels.shape[2:]
+    why = f"one image of {height} x {width} alone ({type(told).__name__}: {line})"
     if stated is not None:
         raise CheckpointError(
-            f"the vision encoder of {type(vision).__name__} fails for an image of {shape}: {said}",
+            f"the vision encoder of {type(vision).__name__} does not run on {why}",
             where="model.task_options.image_size", fix="the size that the model was trained with",
         ) from told  # fmt: skip
-    raise refusal(
-        vision, f"its vision encoder cannot be followed for one image of {shape}: {said}"
-    ) from told
+    raise refusal(vision, f"its vision encoder does not run on {why}") from told
 
 
 def _unused(vision: Any, pixels: Tensor, stacked: bool) -> tuple[str, ...]:
@@ -254,8 +253,8 @@ def _given(hf: Any, **inputs: Any) -> Mapping[str, Any]:
     except Exception as error:  # each model fails in its own way
         line = next(iter(str(error).splitlines()), "")
         raise refusal(
-            hf, f"what it gives its language model cannot be followed: {type(error).__name__}: "
-            f"{line}",
+            hf, f"what it gives its language model cannot be followed ({type(error).__name__}: "
+            f"{line})",
         ) from error  # fmt: skip
     finally:
         del decoder.forward

@@ -39,7 +39,8 @@ def split(hf: Any, unused: Collection[str] = ()) -> Parts:
     except Exception as error:  # some models have no such parts, and say so in their own ways
         line = next(iter(str(error).splitlines()), "")
         raise CheckpointError(
-            f"the parts of {type(hf).__name__} are not known: {type(error).__name__}: {line}",
+            f"{type(hf).__name__} does not say which of its parts is the language model "
+            f"({type(error).__name__}: {line})",
             where="model.config.model_type",
         ) from None
     wanted = (decoder, head, table)

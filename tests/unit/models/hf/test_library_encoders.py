@@ -80,8 +80,9 @@ def test_positions_for_padding_are_no_room(tmp_path: Path) -> None:
     assert "2 of them for padding" in problem.what
 
 
-def test_a_task_that_the_library_has_no_such_model_for(tmp_path: Path) -> None:
+def test_a_model_of_another_task(tmp_path: Path) -> None:
     _, folder = folder_of("electra", tmp_path / "made")
     said = ("model.family=electra", "model.definition=hf", "model.task=transcribe", "model.name=x")
-    (problem,) = find_problems(composed(folder, *said))
-    assert problem.what == "'electra' is no encoder–decoder of speech of transformers 5.23.0"
+    recipe = composed(folder, *said)
+    (problem,) = find_problems(recipe)
+    assert problem.what.startswith("'electra' is no encoder–decoder of speech")

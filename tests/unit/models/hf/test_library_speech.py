@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,6 +160,12 @@ def test_other_front_ends_are_refused(
     assert str(caught.value.where).startswith("preprocessor_config.json")
 
 
+def test_a_spectrogram_is_for_encoders_of_a_fixed_length() -> None:
+    moonshine = SimpleNamespace(config=SimpleNamespace(model_type="moonshine"))
+    with pytest.raises(CheckpointError, match="its config has no num_mel_bins"):
+        front_end(moonshine, {"preprocessor": MEL})
+
+
 def test_validate_refuses_them_and_audio_that_is_too_long(tmp_path: Path) -> None:
     folder = folder_of(hf_streaming(), SAMPLES, tmp_path / "s")
     (problem,) = [p for p in find_problems(composed(folder)) if not p.environment]
@@ -178,7 +185,10 @@ def test_decoders_with_audio_among_their_tokens_are_refused() -> None:
         CheckpointError, match="embeddings of audio among those of its tokens"
     ) as caught:
         transformers_config({"model_type": "voxtral"}, auto=SPEECH)
-    assert caught.value.fix == ""
+    assert str(caught.value.fix).startswith("a checkpoint of another model type")
+    with pytest.raises(CheckpointError, match="is no encoder–decoder of speech") as caught:
+        transformers_config({"model_type": "wav2vec2"}, auto=SPEECH)
+    assert "model.task" not in str(caught.value.fix)
     with pytest.raises(CheckpointError) as caught:
         transformers_config({"model_type": "moonshine"})
     assert caught.value.fix == "model.task=transcribe"
