@@ -30,7 +30,9 @@ from runtime_py.tool_formats import FORMATS
 PROMPT = list(range(3, 40))
 
 
-@pytest.fixture(scope="module", params=["attention", "recurrent"])
+@pytest.fixture(
+    scope="module", params=["attention", pytest.param("recurrent", marks=pytest.mark.slow)]
+)
 def llm(request: pytest.FixtureRequest) -> LLM:
     kind = "portable_bundle" if request.param == "attention" else "recurrent_bundle"
     return LLM.load(request.getfixturevalue(kind))
