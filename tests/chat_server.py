@@ -109,8 +109,14 @@ def scripted() -> Iterator[tuple[Script, str]]:
         await app(scope, receive, send)
 
     app = Starlette(routes=script.routes())
+    # A model that is not loaded yet gets the page of models that chat.
+    app.state.serving = Serving(Settings(), _never)
     with served(noted) as address:
         yield script, address
+
+
+def _never() -> LLM:
+    raise AssertionError("the script answers")
 
 
 @contextmanager
