@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from llm_export.config.quant_schema import TiedKind
 from llm_export.errors import RecipeError
-from llm_export.models.contract import LanguageModel, ModelMetadata
+from llm_export.models.contract import LanguageModel
+from llm_export.models.programs.task_model import TaskModel
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 
 
-class TableAndHead(Protocol):
-    """What a LanguageModel and a TaskModel have of this."""
-
-    @property
-    def metadata(self) -> ModelMetadata: ...
-    @property
-    def head_name(self) -> str: ...
-    def input_embedding(self) -> Any: ...
-    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
-    def get_submodule(self, target: str) -> nn.Module: ...
-
-
 def share_table(
-    model: TableAndHead, choices: Sequence[LayerQuantSpec], wanted: TiedKind, *, raw_weights: bool
+    model: LanguageModel | TaskModel,
+    choices: Sequence[LayerQuantSpec],
+    wanted: TiedKind,
+    *,
+    raw_weights: bool,
 ) -> tuple[list[LayerQuantSpec], str | None]:
     """Let a tied embedding use the integers of the output head.
 
@@ -72,7 +63,7 @@ def share_table(
 
 
 def _obstacle(
-    model: TableAndHead, table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool
+    model: LanguageModel | TaskModel, table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool
 ) -> str | None:
     if not raw_weights:
         return "the backend stores matrices in a form of its own"

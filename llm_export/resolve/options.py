@@ -168,8 +168,10 @@ def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
         return "minmax", "as training rounds"
     if not task_of(recipe.model).reads_text:
         return "mse", "no text calibrates models of this task"
-    if "smooth" not in definition.transforms or definition.further_methods:
+    if "smooth" not in definition.transforms:
         return "mse", "GPTQ would run the whole model for each of its layers"
+    if definition.further_methods:
+        return "mse", "no text reaches what encodes images, which GPTQ would leave to minmax"
     return "gptq", ""
 
 

@@ -8,9 +8,22 @@ from torch import Tensor, nn
 
 from llm_export.models.components.outlier_linear import MeanColumns, OutlierLinear
 from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
+from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
-from llm_export.quant.mean_columns import COPIES, LIFT
+from llm_export.quant.layer_spec import LayerQuantSpec
+from llm_export.quant.mean_columns import COPIES, LIFT, column_count
 from llm_export.quant.offset_columns import with_offset_columns
+
+
+def quantize_module(
+    model: nn.Module, name: str, choice: LayerQuantSpec, grid: Grid, columns: Tensor | None
+) -> None:
+    """Give the module ``name`` its quantized weight, and another form if the kernel cannot apply
+    group offsets or outlier columns.
+    """
+    if columns is not None or (grid.offset is not None and not choice.in_kernel):
+        grid = use_outlier_linear(model, name, grid, columns, in_kernel=choice.in_kernel)
+    set_weight(model.get_submodule(name), grid, choice.scheme, in_kernel=choice.in_kernel)
 
 
 def use_outlier_linear(
@@ -28,9 +41,8 @@ def use_outlier_linear(
     means = None
     if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
-        size = base.in_features // groups
-        grid = with_offset_columns(grid)
-        means = MeanColumns(groups, (grid.q.shape[1] - groups * size) // COPIES, COPIES, LIFT)
+        width = column_count(groups, base.in_features // groups)
+        grid, means = with_offset_columns(grid), MeanColumns(groups, width, COPIES, LIFT)
     _exchange(model, name, OutlierLinear(base, means, columns, values))
     return grid
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
-from llm_export.quant.apply import is_quantized, set_weight
+from llm_export.quant.apply import is_quantized
 from llm_export.quant.grid import Grid
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.transforms.base import Transform
-from llm_export.transforms.outlier_linear import swap_table, use_outlier_linear
+from llm_export.transforms.outlier_linear import quantize_module, swap_table
 
 
 def by_grids(
@@ -28,15 +28,9 @@ def by_grids(
             if not choice.on_grid:
                 continue
             grid = grids[choice.name]
-            beside = grid.offset is not None and not choice.in_kernel
-            if choice.name in outliers or beside:
-                grid = use_outlier_linear(
-                    model, choice.name, grid, outliers.get(choice.name), in_kernel=choice.in_kernel
-                )
             if choice.shared_with and grid.spec.bits == 4:
                 grid = swap_table(model, choice.name, grid)
-            module = model.get_submodule(choice.name)
-            set_weight(module, grid, choice.scheme, in_kernel=choice.in_kernel)
+            quantize_module(model, choice.name, choice, grid, outliers.get(choice.name))
         return len(grids)
 
     def check(model: nn.Module) -> None:

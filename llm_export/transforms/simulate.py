@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from llm_export.quant.apply import set_weight
 from llm_export.quant.inputs import outlier_channels
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import LayerQuantSpec
-from llm_export.transforms.outlier_linear import use_outlier_linear
+from llm_export.transforms.outlier_linear import quantize_module
 
 
 @torch.no_grad()
@@ -33,7 +32,5 @@ def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) 
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight, requires_grad=False)
     holder = nn.ModuleDict({"linear": linear})
-    if columns is not None or (grid.offset is not None and not choice.in_kernel):
-        grid = use_outlier_linear(holder, "linear", grid, columns, in_kernel=choice.in_kernel)
-    set_weight(holder["linear"], grid, choice.scheme, in_kernel=choice.in_kernel)
+    quantize_module(holder, "linear", choice, grid, columns)
     return holder["linear"](x)

@@ -28,7 +28,7 @@ class GPTQ:
 
     needs: Needs = Needs.products
     costly: bool = True
-    damping: float = 0.01
+    damping: float = RoundingConfig.damping
     act_order: bool = True
     block: int = 128
 

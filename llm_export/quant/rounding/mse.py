@@ -18,7 +18,7 @@ class MSE:
 
     needs: Needs = Needs.squares
     costly: bool = False
-    damping: float = 0.01
+    damping: float = RoundingConfig.damping
 
     def configured(self, settings: RoundingConfig) -> MSE:
         return replace(self, damping=settings.damping)

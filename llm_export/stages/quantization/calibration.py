@@ -49,8 +49,6 @@ def calibration_windows(
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """What the tokenizer puts before and after a text."""
-    found = tokenizer.encode(_WORD).ids
-    own = tokenizer.encode(_WORD, add_special_tokens=False).ids
-    starts = range(len(found) - len(own) + 1)
-    at = next((i for i in starts if found[i : i + len(own)] == own), 0)
-    return found[:at], found[at + len(own) :]
+    found = tokenizer.encode(_WORD)
+    own = [i for i, special in enumerate(found.special_tokens_mask) if not special]
+    return found.ids[: own[0]], found.ids[own[-1] + 1 :]
