@@ -105,8 +105,13 @@ def test_speech_of_any_length(tmp_path: Path) -> None:
     assert note == dict.fromkeys(("encoder", "decoder"), THREE_OF_FIVE)
 
 
-@pytest.mark.release
-@pytest.mark.parametrize("lengths", ["null", "[16,20]"])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param("[20]", marks=pytest.mark.slow),
+        *(pytest.param(each, marks=pytest.mark.release) for each in ("null", "[16,20]")),
+    ],
+)
 def test_embeddings(lengths: str, tmp_path: Path) -> None:
     words = ["model=tiny_embed", "quant=8da8w", "model.config.num_hidden_layers=5"]
     more = [f"model.task_options.lengths={lengths}", "model.task_options.max_batch=2"]
