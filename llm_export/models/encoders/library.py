@@ -44,6 +44,8 @@ class LibraryEncoder(EncoderModel):
         CheckpointError: the model takes other inputs than token ids and a mask.
     """
 
+    repeated_layers = ""
+
     def __init__(self, hf: nn.Module, stated: Mapping[str, Any], context_length: int) -> None:
         TaskModel.__init__(self)
         config: Any = hf.config

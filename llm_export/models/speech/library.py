@@ -39,6 +39,8 @@ class LibrarySpeech(SpeechModel):
         CheckpointError: its decoder keeps something else than keys and values.
     """
 
+    repeated_layers = ""
+
     def __init__(self, hf: Any, front: FrontEnd, lengths: Lengths, context_length: int) -> None:
         super().__init__()
         self.hf = hf.eval().requires_grad_(False)

@@ -19,9 +19,15 @@ RATE = 16000
 
 
 class SpeechModel(TaskModel):
-    """``encode`` keeps what the decoder attends to; ``decode`` continues an answer."""
+    """``encode`` keeps what the decoder attends to; ``decode`` continues an answer.
+
+    Attributes:
+        repeated_layers: name of the decoder's layers that may be left out of a graph; empty if
+            unknown.
+    """
 
     head_name = "head"
+    repeated_layers: str = "decoder.layers"
     embed: nn.Embedding
     encoder: nn.Module
     decoder: SpeechDecoder
@@ -54,7 +60,7 @@ class SpeechModel(TaskModel):
         return Method(
             "decoder", DecodeMethod(self),
             (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)),
-            (dims, None), "model.decoder.layers",
+            (dims, None), self.repeated_layers and f"model.{self.repeated_layers}",
         )  # fmt: skip
 
     def settings(self, options: TranscribeOptions) -> dict[str, Any]:
