@@ -22,12 +22,14 @@ class SpeechModel(TaskModel):
     """``encode`` keeps what the decoder attends to; ``decode`` continues an answer.
 
     Attributes:
+        features: samples [1, N] -> what the encoder takes, of models with a method for it.
         repeated_layers: name of the decoder's layers that may be left out of a graph; empty if
             unknown.
     """
 
     head_name = "head"
     repeated_layers: str = "decoder.layers"
+    features: nn.Module | None
     embed: nn.Embedding
     encoder: nn.Module
     decoder: SpeechDecoder
@@ -106,6 +108,17 @@ class SpeechModel(TaskModel):
             fill = getattr(module, "init_buffers", None)
             if name and fill is not None:
                 fill()
+
+
+class FeaturesMethod(nn.Module):
+    def __init__(self, model: SpeechModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, samples: Tensor) -> Tensor:
+        assert self.model.features is not None
+        made: Tensor = self.model.features(samples)
+        return made
 
 
 class EncodeMethod(nn.Module):
