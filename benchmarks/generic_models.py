@@ -8,17 +8,12 @@ arguments it writes the table in ``docs/generic-models.md``; give model types to
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections import Counter
-from collections.abc import Iterable
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from tiny_members import tiny_config
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+from verdict_tables import tell
 
 from llm_export.errors import LlmExportError
 from llm_export.models.hf.config import build_model, quietly
@@ -29,8 +24,6 @@ from llm_export.models.hf.weights import random_model
 BAR, CONTEXT, LARGEST, STEP = 1e-4, 48, 40_000_000, 7
 CHUNKS = ([30], [7, 12, *[1] * 11])
 RING_CHUNKS = [STEP, 5, STEP, *[1] * 11]
-PAGE = Path(__file__).parents[1] / "docs" / "generic-models.md"
-START, END = "<!-- table -->", "<!-- end of table -->"
 
 
 class Verdict(NamedTuple):
@@ -85,30 +78,12 @@ def _error(model: Any, ids: torch.Tensor, lengths: list[int], expected: torch.Te
     return float((torch.cat(rows, 1) - expected).abs().max() / expected.abs().max())
 
 
-def line(model_type: str, found: Verdict) -> str:
-    errors = ", ".join(f"{e:.0e}" for e in found.errors)
-    kind = ", recurrent" if found.recurrent else ""
-    return f"{model_type:28} {found.word}: {found.reason or errors}{kind}".replace("\n", " ")
-
-
-def table(found: dict[str, Verdict]) -> str:
-    """Markdown: counts, and a row for each type."""
-    counts = Counter(each.word for each in found.values())
-    said = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    rows = [
-        f"Of {len(found)} types of transformers {metadata.version('transformers')}: {said}.", "",
-        "| type | verdict | largest relative error, or reason |", "|---|---|---|",
-    ]  # fmt: skip
-    return "\n".join([*rows, *_rows(found)])
-
-
-def _rows(found: dict[str, Verdict]) -> Iterable[str]:
-    for model_type, each in found.items():
-        notes = [f"{max(each.errors):.0e}"] if each.errors else [_short(each.reason)]
-        notes += [f"as `{each.model_type}`"] if each.model_type not in ("", model_type) else []
-        notes += ["recurrent"] if each.recurrent else []
-        notes += ["ring"] if len(each.errors) > len(CHUNKS) else []
-        yield f"| `{model_type}` | {each.word} | {', '.join(notes)} |"
+def row(model_type: str, found: Verdict) -> list[str]:
+    notes = [f"{max(found.errors):.0e}"] if found.errors else [_short(found.reason)]
+    notes += [f"as `{found.model_type}`"] if found.model_type not in ("", model_type) else []
+    notes += ["recurrent"] if found.recurrent else []
+    notes += ["ring"] if len(found.errors) > len(CHUNKS) else []
+    return notes
 
 
 def _short(reason: str) -> str:
@@ -117,23 +92,6 @@ def _short(reason: str) -> str:
     return whole if len(whole) <= 120 else whole[:117].rsplit(" ", 1)[0] + " ..."
 
 
-def write(found: dict[str, Verdict]) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    head, rest = page.split(START)
-    made = f"{head}{START}\n\n{table(found)}\n\n{END}{rest.split(END)[1]}"
-    PAGE.write_text(made, encoding="utf-8")
-
-
-def main() -> None:
-    warnings.filterwarnings("ignore")
-    known = sorted(k for k, v in CONFIG_MAPPING.items() if v in MODEL_FOR_CAUSAL_LM_MAPPING)
-    found = {}
-    for model_type in sys.argv[1:] or known:
-        found[model_type] = verdict(model_type)
-        print(line(model_type, found[model_type]), flush=True)
-    if len(sys.argv) == 1:
-        write(found)
-
-
 if __name__ == "__main__":
-    main()
+    tell(sorted(k for k, v in CONFIG_MAPPING.items() if v in MODEL_FOR_CAUSAL_LM_MAPPING),
+         verdict, row, "table")  # fmt: skip

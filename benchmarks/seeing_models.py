@@ -1,26 +1,22 @@
 """Compare the generic tier of the task ``see`` with transformers for a tiny random member of every
 type of vision-language model.
 
-Prints one line for each type: agrees or differs, with the largest relative errors of an image's
-features, and of the logits of a text with two images in it, fed in chunks through the cache;
-refused, with the reason; or that no tiny model could be built. Without arguments it writes the
-table in ``docs/generic-models.md``; give model types to try only those.
+Prints one line for each type: agrees or differs, with the largest relative error of the logits of a
+text with two images in it, fed in chunks through the cache; refused, with the reason; or that no
+tiny model could be built. Without arguments it writes the table in ``docs/generic-models.md``; give
+model types to try only those.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-import warnings
-from collections import Counter
-from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from tiny_members import SIZES
 from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+from verdict_tables import tell
 
 from llm_export.errors import LlmExportError
 from llm_export.models.hf.auto_class import IMAGE_TEXT
@@ -33,8 +29,6 @@ from llm_export.models.vision.library.parts import split
 from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
 
 BAR, CONTEXT, LARGEST, SIDE, IMAGE = 1e-4, 640, 160_000_000, 32, 300
-PAGE = Path(__file__).parents[1] / "docs" / "generic-models.md"
-START, END = "<!-- table of see -->", "<!-- end of table of see -->"
 OF_VISION = {
     r"image_size|input_size|img_size|force_image_size": SIDE, r"patch_size": 8,
     r"hidden_size|embed_dim|d_model|width": 48, r"intermediate_size|ffn_dim|mlp_dim": 96,
@@ -53,14 +47,9 @@ MEMBERS: dict[str, dict[str, Any]] = {
 
 
 class Verdict(NamedTuple):
-    """Attributes:
-    errors: relative, of features and of logits.
-    """
-
     word: str
     reason: str = ""
     errors: tuple[float, ...] = ()
-    tokens: int = 0
 
 
 def _small(stated: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
@@ -131,26 +120,11 @@ def _compared(hf: Any, images: Any) -> Verdict:
     parts = [plain[:4], pixels, plain[4:7], pixels, plain[7:]]
     stepped = sequence_logits(model, sequence_inputs(model, parts), len(ids) - 4)
     error = float((stepped - whole).abs().max() / whole.abs().max())
-    return Verdict("agrees" if error < BAR else "differs", "", (error,), images.tokens_per_image)
+    return Verdict("agrees" if error < BAR else "differs", "", (error,))
 
 
-def line(model_type: str, found: Verdict) -> str:
-    errors = ", ".join(f"{e:.0e}" for e in found.errors)
-    return f"{model_type:28} {found.word}: {found.reason or errors}".replace("\n", " ")
-
-
-def table(found: dict[str, Verdict]) -> str:
-    """Markdown: counts, and a row for each type."""
-    counts = Counter(each.word for each in found.values())
-    said = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    rows = [
-        f"Of {len(found)} types of transformers {metadata.version('transformers')}: {said}.", "",
-        "| type | verdict | largest relative error, or reason |", "|---|---|---|",
-    ]  # fmt: skip
-    for model_type, each in found.items():
-        note = f"{max(each.errors):.0e}" if each.errors else _short(each.reason)
-        rows.append(f"| `{model_type}` | {each.word} | {note} |")
-    return "\n".join(rows)
+def row(model_type: str, found: Verdict) -> list[str]:
+    return [f"{found.errors[0]:.0e}" if found.errors else _short(found.reason)]
 
 
 def _short(reason: str) -> str:
@@ -163,21 +137,6 @@ def _short(reason: str) -> str:
     return re.split(r": |; |, which | \(\w+: ", whole)[0]
 
 
-def main() -> None:
-    warnings.filterwarnings("ignore")
-    known = sorted(
-        k for k, v in CONFIG_MAPPING.items() if v in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    )
-    found = {}
-    for model_type in sys.argv[1:] or known:
-        found[model_type] = verdict(model_type)
-        print(line(model_type, found[model_type]), flush=True)
-    if len(sys.argv) == 1:
-        page = PAGE.read_text(encoding="utf-8")
-        head, rest = page.split(START)
-        made = f"{head}{START}\n\n{table(found)}\n\n{END}{rest.split(END)[1]}"
-        PAGE.write_text(made, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    tell(sorted(k for k, v in CONFIG_MAPPING.items() if v in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING),
+         verdict, row, "table of see")  # fmt: skip

@@ -72,7 +72,7 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
 
 def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
     """What needs a text that runs through the model, or parts that the model does not have."""
-    quant, reads = resolved.recipe.quant, resolved.task.reads_text
+    quant = resolved.recipe.quant
     for key in ("rotate", "awq"):
         if getattr(quant, key) is not None:
             yield f"{key} yet", f"quant.{key}", f"quant.{key}=null"
@@ -80,22 +80,21 @@ def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
         yield "weights trained for quantization", "quant.qat", "quant.qat.enabled=false"
     if quant.tied is not TiedKind.auto:
         yield "output matrix to store with an embedding", "quant.tied", "quant.tied=auto"
-    definition = resolved.definition
-    why = definition.smoothing_refusal(resolved.recipe)
-    if "smooth" not in definition.transforms:
-        why = f"its parts are the library's (model.definition={definition.name})"
-    if quant.smooth is not None and why:
+    if quant.smooth is not None and (why := _not_smoothed(resolved)):
         yield f"inputs that can be smoothed: {why}", "quant.smooth", "quant.smooth=null"
-    if reads:
+    if resolved.task.reads_text:
         return
     method = quant.rounding.method
     if method in ROUNDERS and ROUNDERS.get(method).needs is Needs.products:
         yield "calibration", "quant.rounding.method", "quant.rounding.method=minmax"
     for index, rule in enumerate(quant.rules):
         if rule.outliers:
-            key = f"quant.rules[{index}].outliers"
-            yield (
-                "outlier channels: they are chosen by calibration",
-                key,
-                (f"quant.rules.{index}.outliers=0"),
-            )
+            what = "outlier channels: they are chosen by calibration"
+            yield what, f"quant.rules[{index}].outliers", f"quant.rules.{index}.outliers=0"
+
+
+def _not_smoothed(resolved: ResolvedRecipe) -> str | None:
+    definition = resolved.definition
+    if "smooth" not in definition.transforms:
+        return f"its parts are the library's (model.definition={definition.name})"
+    return definition.smoothing_refusal(resolved.recipe)

@@ -29,8 +29,9 @@ def without(module: nn.Module, names: Collection[str]) -> Any:
     for child_name, child in module._modules.items():
         inner = _below(child_name, names)
         if child_name not in names:
-            copies = inner and child is not None
-            made._modules[child_name] = without(child, inner) if copies and child else child
+            made._modules[child_name] = (
+                child if child is None or not inner else without(child, inner)
+            )
     return made
 
 

@@ -5,7 +5,6 @@ it. Written for transformers 5.23.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from llm_export.compat.transformers_masks import masks_of
+from llm_export.compat.transformers_models import switched_on
 
 _CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"
 _COMMON = frozenset({"last_hidden_state", "pooler_output", "hidden_states", "attentions"})
@@ -84,20 +84,11 @@ def _is_mask(index: Any) -> bool:
     return isinstance(index, Tensor) and index.dtype == torch.bool and tuple(index.shape) == (1,)
 
 
-@contextlib.contextmanager
-def unchecked() -> Iterator[None]:
+def unchecked() -> contextlib.AbstractContextManager[None]:
     """Context in which the library does not compare the number of image tokens in a text with that
     of features: tensors without values cannot say it.
     """
-    before = os.environ.get(_CHECKS)
-    os.environ[_CHECKS] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_CHECKS]
-        else:
-            os.environ[_CHECKS] = before
+    return switched_on(_CHECKS)
 
 
 def features_of(found: Any) -> tuple[list[Tensor], list[str]]:

@@ -52,17 +52,22 @@ def ignored_names(model: Any) -> list[str]:
     return list(model._keys_to_ignore_on_load_unexpected or ())
 
 
-@contextlib.contextmanager
-def loading_one_by_one() -> Iterator[None]:
+def loading_one_by_one() -> contextlib.AbstractContextManager[None]:
     """Context that stops transformers' threads from converting all tensors to float32 before the
     first is assigned: experts, which it stacks, would need one and a half times their memory.
     """
-    before = os.environ.get(_ONE_BY_ONE)
-    os.environ[_ONE_BY_ONE] = "1"
+    return switched_on(_ONE_BY_ONE)
+
+
+@contextlib.contextmanager
+def switched_on(variable: str) -> Iterator[None]:
+    """Context in which an environment variable of the library is 1."""
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
     try:
         yield
     finally:
         if before is None:
-            del os.environ[_ONE_BY_ONE]
+            del os.environ[variable]
         else:
-            os.environ[_ONE_BY_ONE] = before
+            os.environ[variable] = before

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import library_vision
 import pytest
+import torch
 from parity_tools import relative_error
 
 from llm_export.errors import CheckpointError
+from llm_export.models.hf.auto_class import IMAGE_TEXT
+from llm_export.models.hf.config import build_model
+from llm_export.models.vision.library.follow import followed
+from llm_export.models.vision.library.parts import split
 from llm_export.transforms.attention import require_custom_ops
 
 _BAR = 1e-4
@@ -52,3 +59,16 @@ def test_what_is_more_to_a_model_than_embeddings_is_refused(name: str) -> None:
         library_vision.outline(library_vision.config_of(name))
     assert REFUSED[name] in str(caught.value)
     assert "model.task=generate" in str(caught.value.fix)
+
+
+def test_a_refusal_says_why_a_call_failed() -> None:
+    with torch.device("meta"):
+        hf = build_model(library_vision.config_of("llava"), IMAGE_TEXT)
+
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no such operator\nand more")
+
+    parts = split(hf)
+    hf.model.get_placeholder_mask = fails
+    with pytest.raises(CheckpointError, match=r"followed \(RuntimeError: no such operator\)"):
+        followed(hf, parts)

@@ -18,7 +18,6 @@ from llm_export.models.definitions.findings import built, placed
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.models.hf.model import HFModel
-    from llm_export.models.load_weights import Coverage
 
 _ANY_CONTEXT = 2  # shapes of weights do not depend on it
 
@@ -92,10 +91,11 @@ def load(
     from llm_export.models.hf.config import transformers_config
     from llm_export.models.hf.model import HFModel
     from llm_export.models.hf.prepare import prepare
+    from llm_export.models.hf.weights import filled_model
 
     config = transformers_config(recipe.model.config, recipe.model.family)
     checkpoint = _opened(recipe, config)
-    hf, coverage = _weights(recipe, config, checkpoint)
+    hf, coverage = filled_model(config, checkpoint, recipe.checkpoint.random_seed)
     if attention != "cacheless":
         prepare(hf)
     model = HFModel(hf, context_length, attention, all_logits)
@@ -114,15 +114,6 @@ def _opened(recipe: Recipe, config: Any) -> Checkpoint:
     if checkpoint.naming == "hf":
         require_same_config(config, checkpoint)
     return checkpoint
-
-
-def _weights(recipe: Recipe, config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
-    from llm_export.models.hf.weights import from_checkpoint, random_model
-
-    if checkpoint.naming == "model":
-        assert recipe.checkpoint.random_seed is not None
-        return random_model(config, recipe.checkpoint.random_seed)
-    return from_checkpoint(config, checkpoint)
 
 
 def validate_checkpoint(recipe: Recipe, near: bool) -> str:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.beside import alone
 from llm_export.compat.fake_loading import needs_values
 from llm_export.errors import CheckpointError
 from llm_export.models.contract import ModelMetadata
 from llm_export.models.encoders.checkpoint import (
     SentenceCheckpoint,
     task_options,
-    whole_of,
     with_sentence_files,
 )
 from llm_export.models.encoders.config import EncoderConfig
@@ -26,7 +26,7 @@ from llm_export.models.encoders.pooled import DenseLayers
 from llm_export.models.hf.auto_class import ENCODER
 from llm_export.models.hf.config import build_model
 from llm_export.models.hf.prepare import drop_padding
-from llm_export.models.hf.weights import from_checkpoint, random_model
+from llm_export.models.hf.weights import filled_model
 from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
 from llm_export.models.programs.task_model import TaskModel
@@ -43,6 +43,8 @@ class LibraryEncoder(EncoderModel):
     Raises:
         CheckpointError: the model takes other inputs than token ids and a mask.
     """
+
+    repeated_layers = ""
 
     def __init__(self, hf: nn.Module, stated: Mapping[str, Any], context_length: int) -> None:
         TaskModel.__init__(self)
@@ -85,11 +87,7 @@ def library_encoder(
     Raises:
         CheckpointError: names or shapes do not fit, or the model takes other inputs.
     """
-    encoder = whole_of(checkpoint)
-    if encoder.naming == "model":
-        hf, coverage = random_model(config, seed, ENCODER)
-    else:
-        hf, coverage = from_checkpoint(config, encoder, ENCODER)
+    hf, coverage = filled_model(config, alone(checkpoint), seed, ENCODER)
     model = LibraryEncoder(hf, stated, context_length)
     if isinstance(checkpoint, SentenceCheckpoint):
         _fill_dense(model, checkpoint)
@@ -142,7 +140,6 @@ LIBRARY = LibraryTask(
     outline=outline,
     check=_check,
     opened=with_sentence_files,
-    library_part=whole_of,
     options=task_options,
     added_keys=(KEY,),
 )

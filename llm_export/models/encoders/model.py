@@ -52,7 +52,12 @@ class EncoderModel(TaskModel):
     """ids i64[B, S], mask i64[B, S] (1 for a text's tokens, 0 for padding) -> f32[B, S, D].
 
     Texts begin at the first position; padding follows them.
+
+    Attributes:
+        repeated_layers: name of the layers that may be left out of a graph; empty if unknown.
     """
+
+    repeated_layers: str = "layers"
 
     def __init__(self, config: EncoderConfig, context_length: int) -> None:
         super().__init__()
@@ -118,7 +123,7 @@ class EncoderModel(TaskModel):
         ids = torch.zeros(shape, dtype=torch.int64)
         return Method(
             name, module, (ids, torch.ones_like(ids)), (sizes or None, sizes or None),
-            "model.layers",
+            self.repeated_layers and f"model.{self.repeated_layers}",
         )  # fmt: skip
 
     def settings(self, options: Any) -> dict[str, Any]:

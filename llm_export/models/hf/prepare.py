@@ -16,10 +16,7 @@ from llm_export.models.hf.experts import separate_experts
 def prepare(model: Any) -> None:
     """Apply all changes in place. Only for contexts that ``context_limit`` allows."""
     separate_experts(model)
-    fix_rope(model)
-    use_linears(model)
-    drop_padding(model)
-    write_out_gelu(model)
+    prepare_encoder(model)
     hold_direct_weights(model)
 
 

@@ -125,6 +125,16 @@ class _Once:
         return tensor[index]
 
 
+def filled_model(
+    config: Any, checkpoint: Checkpoint, seed: int | None, auto: AutoClass = CAUSAL
+) -> tuple[Any, Coverage]:
+    """``from_checkpoint``, or ``random_model`` where the recipe asks for random weights."""
+    if checkpoint.naming == "model":
+        assert seed is not None
+        return random_model(config, seed, auto)
+    return from_checkpoint(config, checkpoint, auto)
+
+
 def random_model(config: Any, seed: int, auto: AutoClass = CAUSAL) -> tuple[Any, Coverage]:
     """A float32 model with weights from ``seed``, scaled so that logits spread as in a real
     model.

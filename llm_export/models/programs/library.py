@@ -28,13 +28,9 @@ def check(recipe: Recipe) -> None:
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     """Positions of a learned table count from the padding token's in models of RoBERTa's kind."""
     from llm_export.models.hf.config import context_limit
+    from llm_export.models.hf.text_facts import behind_padding
 
-    config = _config(recipe)
-    limit = context_limit(config)
-    first = _first_position(recipe)
-    if limit is None or not first:
-        return limit
-    return ContextLimit(limit.tokens - first, f"{limit.why}, {first} of them for padding")
+    return behind_padding(context_limit(_config(recipe)), _first_position(recipe))
 
 
 def _first_position(recipe: Recipe) -> int:
@@ -121,6 +117,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     Raises:
         CheckpointError: it does not fit, or its headers show that it is damaged.
     """
+    from llm_export.checkpoints.beside import alone
     from llm_export.models.hf.weights import require_fit
 
     model = outline(recipe)
@@ -128,8 +125,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
         return built(model)
     config = _config(recipe)
     checkpoint = _opened(recipe, config)
-    of = _task(recipe)
-    used = require_fit(config, of.library_part(checkpoint), of.auto)
+    used = require_fit(config, alone(checkpoint), _task(recipe).auto)
     return placed(model, checkpoint, used)
 
 

@@ -25,8 +25,8 @@ class LibraryTask:
         outline: (transformers config, config.json values, context length) -> the model without
             values. Raises CheckpointError: it does not take what the task gives.
         check: (model without values, task options, context length or None); raises RecipeError.
-        opened: an opened folder, with what the task reads beside config.json and weights.
-        library_part: of what ``opened`` returns, what the library loads.
+        opened: an opened folder, with what the task reads beside config.json and weights: itself,
+            or a ``WithOtherFiles``.
         options: an opened checkpoint -> what its files say of the task's options.
         added_keys: of a model option, that are not of config.json.
         has_head: whether its models have an output head, a product with the vocabulary.
@@ -37,7 +37,6 @@ class LibraryTask:
     outline: Callable[[Any, Mapping[str, Any], int], TaskModel]
     check: Callable[[TaskModel, Any, int | None], object]
     opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
-    library_part: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
     options: Callable[[Checkpoint], Mapping[str, Any]] = lambda checkpoint: {}
     added_keys: tuple[str, ...] = ()
     has_head: bool = False

@@ -11,17 +11,15 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.export import Dim
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from llm_export.checkpoints.base import Checkpoint
-from llm_export.errors import CheckpointError
 from llm_export.files import read_json
 from llm_export.models.contract import ModelMetadata
 from llm_export.models.hf.auto_class import SEQ2SEQ
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.config import build_model
 from llm_export.models.hf.prepare import drop_padding
-from llm_export.models.hf.weights import from_checkpoint, random_model
+from llm_export.models.hf.weights import filled_model
 from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
 from llm_export.models.programs.task_model import Constant, Method, TaskModel
@@ -159,20 +157,15 @@ def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
     """Of each layer's own keys and values and of the source's, seen in a step of one token."""
     device = next(hf.parameters()).device
     size, one = int(hf.config.hidden_size), torch.zeros(1, 1, dtype=torch.int64, device=device)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     visible = torch.zeros(1, 1, 1, 1, device=device)
-    try:
-        with torch.no_grad():
-            hf(
-                decoder_input_ids=one, encoder_outputs=(torch.zeros(1, 1, size, device=device),),
-                attention_mask=visible, decoder_attention_mask=visible, past_key_values=cache,
-                use_cache=True,
-            )  # fmt: skip
-        return kept_shapes(cache, hf.config.model_type)
-    except CheckpointError:
-        raise
-    except Exception as error:  # each model fails in its own way
-        raise cannot_follow(hf.config.model_type, "decoder", error) from error
+    return kept_shapes(
+        hf.config.model_type,
+        lambda cache: hf(
+            decoder_input_ids=one, encoder_outputs=(torch.zeros(1, 1, size, device=device),),
+            attention_mask=visible, decoder_attention_mask=visible, past_key_values=cache,
+            use_cache=True,
+        ),
+    )  # fmt: skip
 
 
 def _around(checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
@@ -210,10 +203,7 @@ def _check(model: Any, options: TranslateOptions, context_length: int | None) ->
 def _build(
     config: Any, checkpoint: Checkpoint, stated: Mapping[str, Any], context_length: int, seed: int
 ) -> tuple[LibrarySeq2Seq, Coverage]:
-    if checkpoint.naming == "model":
-        hf, coverage = random_model(config, seed, SEQ2SEQ)
-    else:
-        hf, coverage = from_checkpoint(config, checkpoint, SEQ2SEQ)
+    hf, coverage = filled_model(config, checkpoint, seed, SEQ2SEQ)
     forced = ids_of(_generation(checkpoint, stated).get("forced_bos_token_id"))
     return LibrarySeq2Seq(hf, context_length, _around(checkpoint), forced).eval(), coverage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -127,16 +128,28 @@ def step_of(input_pos: Tensor, tokens: int, context_length: int) -> tuple[int, T
     return start, positions, causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
 
 
-def kept_shapes(cache: EncoderDecoderCache, kind: str) -> list[tuple[LayerShape, LayerShape]]:
-    """Of each layer's own keys and values and of the source's, after a step with ``cache``.
+def kept_shapes(
+    kind: str, step: Callable[[EncoderDecoderCache], object]
+) -> list[tuple[LayerShape, LayerShape]]:
+    """Of each layer's own keys and values and of the source's.
+
+    Args:
+        kind: the type of the model, for messages.
+        step: runs the decoder for one token, with a cache that is empty.
 
     Raises:
-        CheckpointError: there are none.
+        CheckpointError: there are none, or the decoder does not run.
     """
-    pairs = zip(
-        cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True
-    )  # fmt: skip
-    found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    try:
+        with torch.no_grad():
+            step(cache)
+        pairs = zip(
+            cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True
+        )
+        found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+    except Exception as error:  # each model fails in its own way
+        raise cannot_follow(kind, "decoder", error) from error
     if not found:
         raise CheckpointError(f"'{kind}' keeps no keys and values", where="model.config.model_type")
     return found

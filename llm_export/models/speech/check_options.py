@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from llm_export.errors import RecipeError
@@ -49,6 +48,11 @@ def _check_one_length(options: TranscribeOptions) -> None:
         )  # fmt: skip
 
 
+def _check_longest(options: TranscribeOptions, least: float) -> None:
+    if options.max_seconds < least:
+        raise _wrong("max_seconds", f"{options.max_seconds}", f"at least {least:g}")
+
+
 def _check_told(told: TranscribeOptions, vocab_size: int, context_length: int | None) -> None:
     if not told.start_ids or not told.eos_ids:
         raise RecipeError(
@@ -68,8 +72,8 @@ def check_library(
     """Raises RecipeError if an option does not fit a model of the generic tier."""
     if model.front.chunk is not None:
         _check_one_length(options)
-    elif not options.max_seconds >= (least := model.lengths.least_seconds):
-        raise _wrong("max_seconds", f"{options.max_seconds}", f"at least {least:g}")
+    else:
+        _check_longest(options, model.lengths.least_seconds)
     _check_told(model.told(options), model.metadata.vocab_size, context_length)
 
 
@@ -77,8 +81,7 @@ def check_moonshine(
     config: MoonshineConfig, options: TranscribeOptions, context_length: int | None
 ) -> None:
     """Raises RecipeError if an option does not fit the model."""
-    if not options.max_seconds >= SHORTEST or not isfinite(options.max_seconds):
-        raise _wrong("max_seconds", f"{options.max_seconds}", f"at least {SHORTEST}")
+    _check_longest(options, SHORTEST)
     _check_ids(options, config.vocab_size)
     _check_room(len(options.start_ids) or 1, context_length)
 

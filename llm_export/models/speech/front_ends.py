@@ -29,14 +29,12 @@ class FrontEnd:
         chunk: samples of the only length that the encoder takes; None: it takes any.
         masked: whether the encoder gets a mask of its input, of ones.
         of_whisper: whether ids of special tokens follow from the size of the vocabulary.
-        frames: samples -> frames of ``features``.
     """
 
     features: nn.Module | None = None
     chunk: int | None = None
     masked: bool = False
     of_whisper: bool = False
-    frames: Callable[[int], int] = lambda samples: samples
 
 
 def front_end(hf: Any, stated: Mapping[str, Any]) -> FrontEnd:

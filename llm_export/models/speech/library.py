@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.prepare import drop_padding, fix_rope, write_out_gelu
@@ -19,14 +18,13 @@ from llm_export.models.programs.task_model import Constant, Method
 from llm_export.models.seq2seq.cross_attention import SourceMask, additive
 from llm_export.models.seq2seq.library_cache import (
     LayerCaches,
-    cannot_follow,
     ids_of,
     kept_shapes,
     step_of,
 )
 from llm_export.models.speech.front_ends import FrontEnd
 from llm_export.models.speech.lengths import Lengths
-from llm_export.models.speech.model import RATE, EncodeMethod, SpeechModel
+from llm_export.models.speech.model import RATE, EncodeMethod, FeaturesMethod, SpeechModel
 from llm_export.models.speech.options import TranscribeOptions
 from llm_export.models.speech.whisper_ids import with_known_ids
 
@@ -38,6 +36,8 @@ class LibrarySpeech(SpeechModel):
     Raises:
         CheckpointError: its decoder keeps something else than keys and values.
     """
+
+    repeated_layers = ""
 
     def __init__(self, hf: Any, front: FrontEnd, lengths: Lengths, context_length: int) -> None:
         super().__init__()
@@ -157,17 +157,6 @@ class LibrarySpeech(SpeechModel):
                 cast(Any, module).init_buffers()
 
 
-class FeaturesMethod(nn.Module):
-    def __init__(self, model: LibrarySpeech) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, samples: Tensor) -> Tensor:
-        assert self.model.features is not None
-        made: Tensor = self.model.features(samples)
-        return made
-
-
 def with_ids(config: Any, front: FrontEnd, options: TranscribeOptions) -> TranscribeOptions:
     """``options``, with the ids that they leave open: of config.json, and of the published
     vocabularies where there are such.
@@ -185,21 +174,16 @@ def with_ids(config: Any, front: FrontEnd, options: TranscribeOptions) -> Transc
 
 def _cache_shapes(hf: Any, width: int) -> list[tuple[LayerShape, LayerShape]]:
     """Of each layer's own keys and values and of the audio's, seen in a step of one token."""
-    kind, decoder = hf.config.model_type, hf.get_decoder()
-    device = next(hf.parameters()).device
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    decoder, device = hf.get_decoder(), next(hf.parameters()).device
     visible = torch.zeros(1, 1, 1, 1, device=device)
     masks = {"attention_mask": visible, "encoder_attention_mask": visible}
     taken = inspect.signature(decoder.forward).parameters
-    try:
-        with torch.no_grad():
-            decoder(
-                input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device),
-                encoder_hidden_states=torch.zeros(1, 1, width, device=device),
-                past_key_values=cache, use_cache=True,
-                **{name: mask for name, mask in masks.items() if name in taken},
-            )  # fmt: skip
-        found = kept_shapes(cache, kind)
-    except Exception as error:  # each model fails in its own way
-        raise cannot_follow(kind, "decoder", error) from error
-    return found
+    return kept_shapes(
+        hf.config.model_type,
+        lambda cache: decoder(
+            input_ids=torch.zeros(1, 1, dtype=torch.int64, device=device),
+            encoder_hidden_states=torch.zeros(1, 1, width, device=device),
+            past_key_values=cache, use_cache=True,
+            **{name: mask for name, mask in masks.items() if name in taken},
+        ),
+    )  # fmt: skip

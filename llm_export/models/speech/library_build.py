@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors, remarks_of
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.beside import WithOtherFiles, alone
 from llm_export.files import optional_json
 from llm_export.models.hf.auto_class import SPEECH
 from llm_export.models.hf.config import build_model
-from llm_export.models.hf.weights import from_checkpoint, random_model
+from llm_export.models.hf.weights import filled_model
 from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
 from llm_export.models.seq2seq.library_cache import ids_of
@@ -22,47 +22,12 @@ from llm_export.models.speech.library import LibrarySpeech
 from llm_export.models.speech.library_probe import lengths_of, require_plain, require_room
 from llm_export.models.speech.whisper_options import GENERATION, PREPROCESSOR, generation_options
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_export.tokenizers.base import TokenizerAssets
-
-
-class SpeechCheckpoint:
-    """A Hugging Face folder with what preprocessor_config.json says, under ``KEY`` of its
-    config."""
-
-    naming = "hf"
-
-    def __init__(self, inner: Checkpoint, settings: Mapping[str, Any]) -> None:
-        self.inner, self.settings = inner, settings
-        self.format = inner.format
-        self.files: tuple[Path, ...] = inner.files
-
-    def config(self) -> Mapping[str, Any]:
-        return {**self.inner.config(), KEY: dict(self.settings)}
-
-    def names(self) -> list[str]:
-        return self.inner.names()
-
-    def infos(self) -> Mapping[str, TensorInfo]:
-        return describe_tensors(self.inner)
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        return self.inner.tensors()
-
-    def tokenizer(self) -> TokenizerAssets:
-        return self.inner.tokenizer()
-
-    def remarks(self) -> tuple[str, ...]:
-        return remarks_of(self.inner)
-
 
 def _opened(checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.naming != "hf" or not checkpoint.files:
         return checkpoint
     settings = optional_json(checkpoint.files[0].parent / PREPROCESSOR)
-    return SpeechCheckpoint(checkpoint, settings) if settings else checkpoint
+    return WithOtherFiles(checkpoint, {KEY: settings}) if settings else checkpoint
 
 
 def _options(checkpoint: Checkpoint) -> Mapping[str, Any]:
@@ -83,17 +48,10 @@ def _build(
     config: Any, checkpoint: Checkpoint, stated: Mapping[str, Any], context_length: int, seed: int
 ) -> tuple[LibrarySpeech, Coverage]:
     outline = _outline(config, stated, context_length)
-    if checkpoint.naming == "model":
-        hf, coverage = random_model(config, seed, SPEECH)
-    else:
-        hf, coverage = from_checkpoint(config, _part(checkpoint), SPEECH)
+    hf, coverage = filled_model(config, alone(checkpoint), seed, SPEECH)
     model = LibrarySpeech(hf, front_end(hf, stated), outline.lengths, context_length).eval()
     model.init_buffers()
     return model, coverage
-
-
-def _part(checkpoint: Checkpoint) -> Checkpoint:
-    return checkpoint.inner if isinstance(checkpoint, SpeechCheckpoint) else checkpoint
 
 
 def _outline(config: Any, stated: Mapping[str, Any], context_length: int) -> LibrarySpeech:
@@ -117,7 +75,6 @@ LIBRARY = LibraryTask(
     outline=_outline,
     check=_check,
     opened=_opened,
-    library_part=_part,
     options=_options,
     added_keys=(KEY,),
     has_head=True,

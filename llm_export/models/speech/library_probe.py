@@ -32,8 +32,8 @@ def lengths_of(hf: Any, front: FrontEnd) -> Lengths:
     if front.chunk is not None:
         outputs, width = _encoded(hf, front, front.chunk)
         return Lengths(front.chunk, outputs - 1, width, single=True)
-    step = _step(hf, front)
-    shift = _outputs(hf, front, 64 * step) - 64
+    step = _step(hf)
+    shift = _outputs(hf, 64 * step) - 64
     fewest = max(1, _FEWEST_OUTPUTS - shift)
     for n in (fewest, fewest + 1, 64):
         outputs, width = _encoded(hf, front, n * step)
@@ -45,26 +45,26 @@ def lengths_of(hf: Any, front: FrontEnd) -> Lengths:
     return Lengths(step, shift, width, fewest)
 
 
-def _step(hf: Any, front: FrontEnd) -> int:
+def _step(hf: Any) -> int:
     """Samples for one more output."""
-    count = _outputs(hf, front, RATE)
-    return _least(hf, front, count + 2) - _least(hf, front, count + 1)
+    count = _outputs(hf, RATE)
+    return _least(hf, count + 2) - _least(hf, count + 1)
 
 
-def _least(hf: Any, front: FrontEnd, outputs: int) -> int:
+def _least(hf: Any, outputs: int) -> int:
     """The fewest samples for so many outputs."""
     low, high = RATE // 2, RATE + 2 * _LONGEST_STEP
     while low < high:
         middle = (low + high) // 2
-        if _outputs(hf, front, middle) < outputs:
+        if _outputs(hf, middle) < outputs:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def _outputs(hf: Any, front: FrontEnd, samples: int) -> int:
-    found = outputs_for(hf, front.frames(samples))
+def _outputs(hf: Any, samples: int) -> int:
+    found = outputs_for(hf, samples)
     if found is None:
         raise cannot_follow(
             hf.config.model_type, "encoder", "it does not say how many outputs it has"

@@ -19,9 +19,17 @@ RATE = 16000
 
 
 class SpeechModel(TaskModel):
-    """``encode`` keeps what the decoder attends to; ``decode`` continues an answer."""
+    """``encode`` keeps what the decoder attends to; ``decode`` continues an answer.
+
+    Attributes:
+        features: samples [1, N] -> what the encoder takes, of models with a method for it.
+        repeated_layers: name of the decoder's layers that may be left out of a graph; empty if
+            unknown.
+    """
 
     head_name = "head"
+    repeated_layers: str = "decoder.layers"
+    features: nn.Module | None
     embed: nn.Embedding
     encoder: nn.Module
     decoder: SpeechDecoder
@@ -54,7 +62,7 @@ class SpeechModel(TaskModel):
         return Method(
             "decoder", DecodeMethod(self),
             (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)),
-            (dims, None), "model.decoder.layers",
+            (dims, None), self.repeated_layers and f"model.{self.repeated_layers}",
         )  # fmt: skip
 
     def settings(self, options: TranscribeOptions) -> dict[str, Any]:
@@ -100,6 +108,17 @@ class SpeechModel(TaskModel):
             fill = getattr(module, "init_buffers", None)
             if name and fill is not None:
                 fill()
+
+
+class FeaturesMethod(nn.Module):
+    def __init__(self, model: SpeechModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, samples: Tensor) -> Tensor:
+        assert self.model.features is not None
+        made: Tensor = self.model.features(samples)
+        return made
 
 
 class EncodeMethod(nn.Module):

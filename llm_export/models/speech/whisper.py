@@ -14,7 +14,7 @@ from llm_export.models.speech.config import WhisperConfig
 from llm_export.models.speech.decoder import SpeechDecoder
 from llm_export.models.speech.encoder import EncoderLayer
 from llm_export.models.speech.mel import LogMel, MelConfig
-from llm_export.models.speech.model import RATE, EncodeMethod, SpeechModel
+from llm_export.models.speech.model import RATE, EncodeMethod, FeaturesMethod, SpeechModel
 from llm_export.models.speech.options import TranscribeOptions
 from llm_export.models.speech.whisper_ids import with_known_ids
 
@@ -46,6 +46,8 @@ class Whisper(SpeechModel):
     """Audio of one fixed length, padded with silence: the encoder has learned positions, and no
     mask.
     """
+
+    features: LogMel
 
     def __init__(self, config: WhisperConfig, context_length: int) -> None:
         super().__init__()
@@ -91,12 +93,3 @@ class Whisper(SpeechModel):
             "chunk_seconds": self.samples / RATE,
             "time_precision": _SHRINK * self.features.config.hop / RATE,
         }
-
-
-class FeaturesMethod(nn.Module):
-    def __init__(self, model: Whisper) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return self.model.features(samples)

@@ -24,7 +24,6 @@ from llm_export.models.task import task_options
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
-    from llm_export.models.load_weights import Coverage
     from llm_export.models.vision.config import Size
     from llm_export.models.vision.library.model import LibraryVisionModel
 
@@ -53,13 +52,15 @@ def load(
         CheckpointError: see ``models.hf.weights`` and ``open_checkpoint``.
     """
     from llm_export.models.build import assert_materialized
+    from llm_export.models.hf.auto_class import IMAGE_TEXT
+    from llm_export.models.hf.weights import filled_model
     from llm_export.models.vision.library.model import LibraryVisionModel
     from llm_export.models.vision.library.parts import split
 
     images = outline(recipe).config
     config = _new_config(_stated(recipe))
     checkpoint = _opened(recipe, config)
-    hf, coverage = _weights(recipe, config, checkpoint)
+    hf, coverage = filled_model(config, checkpoint, recipe.checkpoint.random_seed, IMAGE_TEXT)
     parts = split(hf, images.unused)
     model = LibraryVisionModel(hf, parts, images, context_length, attention, all_logits)
     assert_materialized(model)
@@ -80,16 +81,6 @@ def _opened(recipe: Recipe, config: Any) -> Checkpoint:
     if found.naming == "hf":
         require_same_config(config, found, IMAGE_TEXT)
     return found
-
-
-def _weights(recipe: Recipe, config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
-    from llm_export.models.hf.auto_class import IMAGE_TEXT
-    from llm_export.models.hf.weights import from_checkpoint, random_model
-
-    if checkpoint.naming == "model":
-        assert recipe.checkpoint.random_seed is not None
-        return random_model(config, recipe.checkpoint.random_seed, IMAGE_TEXT)
-    return from_checkpoint(config, checkpoint, IMAGE_TEXT)
 
 
 def validate_checkpoint(recipe: Recipe, near: bool) -> str:

@@ -4,7 +4,6 @@ values: whether it becomes embeddings in the text, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -153,7 +152,7 @@ def followed(hf: Any, parts: Parts, stated: Size | None = None) -> LibraryImages
     pixels = torch.zeros(1, 3, *size, device=hf.device)
     stacked, count = _stacked(parts.vision, pixels, width, stated)
     unused = _unused(parts.vision, pixels, stacked)
-    _require_same_call(hf, pixels[None] if stacked else pixels, token, count)
+    _require_same_call(hf, pixels[None] if stacked else pixels, token, count, width)
     return LibraryImages(size, count, token, stacked, unused)
 
 
@@ -215,14 +214,13 @@ class _Called(Exception):
         self.given = given
 
 
-def _require_same_call(hf: Any, pixels: Tensor, token: int, count: int) -> None:
+def _require_same_call(hf: Any, pixels: Tensor, token: int, count: int, width: int) -> None:
     """
     Raises:
         CheckpointError: the language model gets something of an image beside embeddings.
     """
     ids = torch.full((1, count + 2 * _TEXT), token, dtype=torch.int64, device=hf.device)
     seeing = _given(hf, input_ids=ids, pixel_values=pixels, **sizes_of(hf, pixels))
-    width = int(hf.config.get_text_config(decoder=True).hidden_size)
     reading = _given(hf, inputs_embeds=torch.zeros(1, ids.shape[1], width, device=hf.device))
     for name in sorted({*seeing, *reading}):
         if _form(seeing.get(name)) != _form(reading.get(name)):
@@ -240,13 +238,7 @@ def _given(hf: Any, **inputs: Any) -> Mapping[str, Any]:
 
     decoder.forward = called
     try:
-        with (
-            torch.no_grad(),
-            quietly(),
-            unchecked(),
-            one_image(),
-            contextlib.suppress(RuntimeError),
-        ):
+        with torch.no_grad(), quietly(), unchecked(), one_image():
             hf(**inputs, use_cache=False)
     except _Called as found:
         return found.given

@@ -58,6 +58,7 @@ def test_the_library_s_model_pooled(kind: str, tmp_path: Path) -> None:
     assert [p for p in find_problems(recipe) if not p.environment] == []
     model: Any = load_model(recipe, attention="plain", context_length=64, all_logits=False).model
     (method,) = model.methods(task_options(recipe), dynamic=True)
+    assert method.repeated_layers == ""  # those of our own encoders are not in it
     ids, mask = torch.randint(3, 300, (3, 9)), torch.ones(3, 9, dtype=torch.int64)
     ids[1, 5:], mask[1, 5:] = 1, 0
     with torch.no_grad():

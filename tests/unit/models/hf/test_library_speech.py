@@ -85,6 +85,7 @@ def test_methods_equal_transformers(name: str, tmp_path: Path) -> None:
     model = loaded(recipe)
     methods = {m.name: m for m in model.methods(task_options(recipe), dynamic=True)}
     assert list(methods) == [*(["features"] if name == "whisper" else []), "encoder", "decoder"]
+    assert {m.repeated_layers for m in methods.values()} == {""}  # our own decoder is not in it
     encoder, decoder = methods["encoder"].module, methods["decoder"].module
     step = model.lengths.step
     audio = noise(16000 // step * step)
