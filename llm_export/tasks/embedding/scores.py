@@ -42,8 +42,7 @@ def _retrieval(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure
     documents = list(dict.fromkeys(right))
     asked = embedder.embed(queries, prompt="query")
     near = embedder.similarity(asked, embedder.embed(documents, prompt="document"))
-    own = near.gather(1, _places(documents, right)[:, None])
-    rank = (near > own).sum(1) + 1
+    rank = ranks_of(near, _places(documents, right))
     reciprocal = (1.0 / rank) * (rank <= _NEAR)
     of = f"of {len(documents)} documents"
     return (
@@ -54,6 +53,13 @@ def _retrieval(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure
         Measure("mrr_10", f"mean reciprocal rank among {_NEAR}", float(reciprocal.mean()), QUALITY,
                 higher_is_better=True),
     )  # fmt: skip
+
+
+def ranks_of(near: Tensor, right: Tensor) -> Tensor:
+    """From 1, of the right column [Q] of each row of similarities [Q, D]. Columns that are as
+    similar, or no number, stand before it: equal embeddings find nothing."""
+    own = near.gather(1, right[:, None])
+    return near.shape[1] - (near < own).sum(1)
 
 
 def _places(documents: Sequence[str], right: Sequence[str]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from llm_export import api
 from llm_export.errors import BundleError, InputError, RecipeError
-from llm_export.tasks.embedding.scores import spearman
+from llm_export.tasks.embedding.scores import ranks_of, spearman
 from llm_export.tasks.transcription.scores import plain
 
 
@@ -41,12 +41,22 @@ def test_ranks_of_equal_values_are_their_mean() -> None:
     assert spearman(first, -first) == pytest.approx(-1)
 
 
+def test_equal_embeddings_find_nothing() -> None:
+    near = torch.tensor([[0.1, 0.9, 0.5], [0.5, 0.5, 0.5], [0.3, 0.2, torch.nan], [torch.nan] * 3])
+    assert ranks_of(near, torch.tensor([2, 0, 0, 1])).tolist() == [2, 3, 2, 3]
+
+
 def test_retrieval_and_pairs(bundle: Path, tmp_path: Path) -> None:
     texts = ["the sun shines", "a dog ran", "rain falls at night"]
     file = write(tmp_path, *({"query": text, "document": text} for text in texts))
     found = api.score(bundle, file)
     assert (found["task"], found["examples"]) == ("embed", 3)
     assert [each["name"] for each in found["measures"]] == ["recall_1", "recall_10", "mrr_10"]
+    assert [each["value"] for each in found["measures"]] == [1, 1, 1]
+    shifted = zip(texts, [*texts[1:], texts[0]], strict=True)
+    wrong = api.score(bundle, write(tmp_path, *({"query": a, "document": b} for a, b in shifted)))
+    assert [each["value"] for each in wrong["measures"]][:2] == [0, 1]
+    file = write(tmp_path, *({"query": text, "document": text} for text in texts))
     assert api.score(bundle, file, max_examples=2)["examples"] == 2
     pairs = write(
         tmp_path, {"text": "the sun", "other": "the sun", "score": 5},
