@@ -180,6 +180,8 @@ def test_speed_profile_and_scores_are_of_the_task(
     assert text(found, "csv").count("\n") == len(names)
     with pytest.raises(RecipeError, match="has no depth"):
         api.bench(bundle, depth=4)
+    with pytest.raises(RecipeError, match="is measured at one decode length"):
+        api.bench(bundle, decode_length=[4, 8])
     wrong = tmp_path / "examples.jsonl"
     wrong.write_text('{"audio": "a.wav", "text": "?!"}')
     with pytest.raises(InputError, match="example 1: the text has no words"):

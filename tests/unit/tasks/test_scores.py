@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 import torch
 
 from llm_export import api
+from llm_export.bundle.measures import Measure
+from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.tasks.embedding.scores import ranks_of, spearman
+from llm_export.tasks.timing import at_each_count, encode_and_decode
 from llm_export.tasks.transcription.scores import plain
 
 
@@ -101,3 +105,30 @@ def test_the_speed_of_a_bundle_that_embeds(bundle: Path) -> None:
     assert names == ["texts_per_second", "tokens_per_second", "one_text"]
     with pytest.raises(RecipeError, match="the speed of bundles for embed has no prompt length"):
         api.bench(bundle, prompt_length=3)
+
+
+def test_figures_of_several_numbers_of_threads_tell_them() -> None:
+    begun = []
+
+    @contextlib.contextmanager
+    def load(bundle: Path, *, threads: int | None, verify_hashes: bool) -> Iterator[float]:
+        begun.append(threads)
+        yield 0.25 / (threads or 1)
+
+    def speed(threads: Any) -> tuple[Measure, ...]:
+        settings = BenchmarkConfig(threads=threads, warmup=0, repetitions=3, decode_length=8)
+        return at_each_count(
+            load, Path(), settings,
+            lambda each: encode_and_decode(lambda n: (each, n * each), "a text", 6, settings),
+        )  # fmt: skip
+
+    assert [(each.name, each.title, each.value) for each in speed(2)] == [
+        ("encode", "encoding a text", 125), ("decode", "decoding 6 tokens", 8),
+    ]  # fmt: skip
+    assert [each.name for each in speed([1, 4])] == [
+        "encode_1_threads", "decode_1_threads", "encode_4_threads", "decode_4_threads",
+    ]  # fmt: skip
+    assert begun == [2, 1, 4]
+    assert speed([1, 4])[3].title == "decoding 6 tokens, 4 threads"
+    speed(None)
+    assert begun[-1] is None
