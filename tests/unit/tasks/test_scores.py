@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import embed_bundles
@@ -17,8 +18,12 @@ from llm_export.bundle.measures import Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.tasks.embedding.scores import ranks_of, spearman
+from llm_export.tasks.scoring import Scorer
 from llm_export.tasks.timing import at_each_count, encode_and_decode
+from llm_export.tasks.transcription import scores as transcription
 from llm_export.tasks.transcription.scores import plain
+from llm_export.tasks.translation import scores as translation
+from runtime_py import ArgumentError, Transcriber, Translator
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,57 @@ def test_wrong_examples(bundle: Path, tmp_path: Path, examples: list[Any], what:
     with pytest.raises(InputError) as error:
         api.score(bundle, write(tmp_path, *examples))
     assert what in str(error.value)
+
+
+class Says:
+    """A bundle that answers with given texts."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+
+    @contextlib.contextmanager
+    def load(self, bundle: Path) -> Iterator[Any]:
+        yield self
+
+    def translate(self, text: str, **own: Any) -> Any:
+        if own.get("prefix") == "wrong":
+            raise ArgumentError("there is no prefix 'wrong'", fix="one of a, b")
+        return SimpleNamespace(text=self.texts.pop(0))
+
+    def transcribe(self, audio: str, *, seed: int, **own: Any) -> Any:
+        stats = SimpleNamespace(audio_seconds=4.0, seconds=0.5)
+        return SimpleNamespace(text=self.translate(audio, **own).text, stats=stats)
+
+
+def measured(
+    monkeypatch: pytest.MonkeyPatch, kind: type, score: Scorer, says: Says, *examples: Any
+) -> dict[str, float]:
+    monkeypatch.setattr(kind, "load", says.load)
+    found = score(Path(), examples, lambda done, total: None)
+    return {each.name: each.value for each in found}
+
+
+def test_error_rates_are_of_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jiwer")
+    found = measured(
+        monkeypatch, Transcriber, transcription.score, Says("The CAT, sat. Down!", ""),
+        {"audio": "a.wav", "text": "the cat sat"}, {"audio": "b.wav", "text": "no"},
+    )  # fmt: skip
+    assert found == {"wer": 2 / 4, "cer": 7 / 13, "audio": 8.0, "real_time": 8.0}
+
+
+def test_translations_are_scored_by_their_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sacrebleu")
+    examples = [{"text": "a", "reference": f"This is the {n} of two answers."} for n in (1, 2)]
+    right = Says(*(each["reference"] for each in examples))
+    found = measured(monkeypatch, Translator, translation.score, right, *examples)
+    assert found == pytest.approx({"chrf": 100, "bleu": 100})
+    others = Says("Something else.", "Nothing.")
+    found = measured(monkeypatch, Translator, translation.score, others, *examples)
+    assert max(found.values()) < 20
+    with pytest.raises(InputError, match="example 2: there is no prefix 'wrong'"):
+        measured(monkeypatch, Translator, translation.score, Says("x"),
+                 examples[0], {**examples[1], "prefix": "wrong"})  # fmt: skip
 
 
 def test_what_has_no_scores(bundle: Path, portable_bundle: Path, tmp_path: Path) -> None:
