@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import torch
 
 from llm_export import api
 from llm_export.bundle.measures import Measure
+from llm_export.cli.main import main
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.tasks.embedding.scores import ranks_of, spearman
@@ -161,6 +163,16 @@ def test_the_speed_of_a_bundle_that_embeds(bundle: Path) -> None:
     assert names == ["texts_per_second", "tokens_per_second", "one_text"]
     with pytest.raises(RecipeError, match="the speed of bundles for embed has no prompt length"):
         api.bench(bundle, prompt_length=3)
+
+
+def test_the_verb(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, {"query": "the sun", "document": "the sun"})
+    words = ["evaluate", str(bundle), "--data", str(file)]
+    assert main(words) == 0
+    assert re.search(r"right document first, of 1 documents +1\n", capsys.readouterr().out)
+    for option in (["--positions", "5"], ["--task-path", "x"], ["--layers", "float"]):
+        assert main([*words, *option]) == 2
+        assert f"{option[0]} is for bundles that generate text" in capsys.readouterr().err
 
 
 def test_figures_of_several_numbers_of_threads_tell_them() -> None:
