@@ -41,6 +41,7 @@ def score(
     with runtime_errors():
         from llm_export.json_data import to_json
         from llm_export.models.task import MODEL_TASKS
+        from llm_export.tasks.contract import ScoresContract
         from llm_export.tasks.scoring import read_examples
         from runtime_py.bundle import Bundle
         from runtime_py.bundle_task import task_name
@@ -49,14 +50,13 @@ def score(
         task = task_name(opened)
         known = task in MODEL_TASKS and not MODEL_TASKS.get(task).decodes
         contract = MODEL_TASKS.get(task).load_contract() if known else None
-        scores = getattr(contract, "scores", None)
-        if scores is None:
+        if not isinstance(contract, ScoresContract):
             raise BundleError(
                 f"answers of bundles for {task} are not scored by examples", where=str(bundle),
                 fix="llm-export evaluate BUNDLE, without --data" if not known else
                 "a contract with scores(), in the task's plugin",
             )  # fmt: skip
-        forms, scorer = scores()
+        forms, scorer = contract.scores()
         examples = read_examples(Path(data), forms, max_examples)
         measures = scorer(opened.path, examples, progress)
         return {

@@ -26,7 +26,9 @@ def bench_other_task(
         RecipeError: the task does not have a setting, or a number is wrong.
         BundleRuntimeError: the bundle cannot be opened, or its task is not known.
     """
+    from llm_export.config.several import several
     from llm_export.models.task import MODEL_TASKS
+    from llm_export.tasks.contract import LengthsContract
     from runtime_py.bundle import Bundle
     from runtime_py.bundle_task import require_task, task_name
 
@@ -38,7 +40,7 @@ def bench_other_task(
     if task.decodes:
         return None
     contract = task.load_contract()
-    takes = getattr(contract, "speed_settings", ())
+    takes = contract.speed_settings if isinstance(contract, LengthsContract) else ()
     for key, value in lengths.items():
         if value is not None and key not in takes:
             raise RecipeError(
@@ -46,6 +48,11 @@ def bench_other_task(
                 where=f"--{key.replace('_', '-')}",
                 fix=f"it has {', '.join([*takes, *repeat])}",
             )
+        if len(several(value)) > 1:
+            raise RecipeError(
+                f"the speed of bundles for {name} is measured at one {key.replace('_', ' ')}",
+                where=f"--{key.replace('_', '-')}", fix="one call for each",
+            )  # fmt: skip
     from llm_export.config.benchmark_schema import BenchmarkConfig
     from llm_export.tasks.bench import bench_task
 

@@ -36,22 +36,23 @@ _OF_TEXT: dict[str, Any] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument("--tasks", type=_words, default=["text"], metavar="A,B",
+    parser.add_argument("--tasks", type=_words, metavar="A,B",
                         help="default text; llm-export ls evaluations, or tasks of "
                         "lm-evaluation-harness")  # fmt: skip
-    parser.add_argument("--layers", type=_words, default=["float", "program"], metavar="A,B",
+    parser.add_argument("--layers", type=_words, metavar="A,B",
                         help="of float, transformed, program; default float,program")  # fmt: skip
     parser.add_argument("--text", metavar="FILE", help="a text instead of the shipped one")
     parser.add_argument("--data", metavar="FILE.jsonl",
                         help="examples for a bundle that embeds, transcribes or translates"
                         )  # fmt: skip
-    parser.add_argument("--positions", type=int, default=1000, metavar="N", help="default 1000")
+    parser.add_argument("--positions", type=int, metavar="N", help="default 1000")
     parser.add_argument("--window", type=int, metavar="N", help="default 512, or the context")
-    parser.add_argument("--task-path", action="append", default=[], metavar="FOLDER",
+    parser.add_argument("--task-path", action="append", metavar="FOLDER",
                         help="tasks in the YAML format of lm-evaluation-harness")  # fmt: skip
     parser.add_argument("--max-examples", type=int, metavar="N", help="most examples of a task")
     parser.add_argument("--few-shot", type=int, metavar="N", help="default: as the task says")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(**_OF_TEXT)
 
 
 def run(options: argparse.Namespace) -> None:

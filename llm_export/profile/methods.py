@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,23 +107,26 @@ def _inputs(
     import torch
 
     cached = _cached(inputs)
-    if type(depth) is not int or depth < 0 or (depth and not cached):
+    if type(depth) is not int or depth < 0:
         raise RecipeError(
-            f"the method {method} has no caches" if not cached else
-            f"the depth must be a number of tokens, not {depth!r}",
-            where="--depth", fix="leave it out" if not cached else "e.g. 100",
-        )  # fmt: skip
+            f"the depth must be a number of tokens, not {depth!r}", where="--depth", fix="e.g. 100"
+        )
+    if depth and not cached:
+        raise RecipeError(f"the method {method} has no caches", where="--depth", fix="leave it out")
+    if tokens is not None and type(tokens) is not int:
+        raise RecipeError(
+            f"tokens must be a whole number, not {tokens!r}", where="--tokens", fix="e.g. 32"
+        )
     usual = 1 if cached and phase != "prefill" else _TOKENS
     if cached and context is not None:
         usual = max(1, min(usual, context - depth))
     sizes = [_shape(each, tokens, usual) for each in inputs]
-    if tokens is not None and not any(_ranges(inputs)):
+    if tokens is not None and not _varies(inputs):
         raise RecipeError(
             f"inputs of the method {method} have one length", where="--tokens", fix="leave it out"
         )
-    length = max((side for size in sizes for side in size[1:]), default=1)
-    if cached:
-        length = max((size[1] for size in sizes if len(size) > 1), default=1)
+    sides = [side for size in sizes for side in (size[1:2] if cached else size[1:])]
+    length = max(sides, default=1)
     if cached and context is not None and depth + length > context:
         raise RecipeError(
             f"a step of length {length} at position {depth} does not fit the context of {context}",
@@ -137,12 +140,9 @@ def _inputs(
     return made, Step(phase, method, depth, length)
 
 
-def _ranges(inputs: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, int]]:
-    """Sizes that may vary, but for that of the batch."""
-    for each in inputs:
-        for dim in each["shape"][1:]:
-            if dim["kind"] == "range":
-                yield dim["range"]
+def _varies(inputs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any size may vary but that of the batch."""
+    return any(dim["kind"] == "range" for each in inputs for dim in each["shape"][1:])
 
 
 def _shape(each: Mapping[str, Any], tokens: int | None, usual: int) -> list[int]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.config.several import several
 from llm_export.json_data import to_json
+from llm_export.tasks.contract import TaskContract
 from runtime_py import memory
 from runtime_py.benchmark.formats import formats
 from runtime_py.benchmark.words import DISTURBED, aligned, disturbed, markdown
@@ -24,14 +26,11 @@ SCHEMA_VERSION = 1
 
 def bench_task(
     bundle: Bundle,
-    contract: Any,
+    contract: TaskContract,
     settings: BenchmarkConfig,
     progress: Callable[[str], object],
 ) -> dict[str, Any]:
     """
-    Args:
-        contract: a ``TaskContract``.
-
     Returns:
         ``measures``: the figures of the contract's ``speed``; load time and memory beside them.
         Memory is that of the whole process.
@@ -49,8 +48,8 @@ def bench_task(
     progress("measuring")
     with OtherLoad() as other:
         measures = contract.speed(bundle.path, settings)
-    machine, stated = processor(), settings.threads
-    threads = [stated] if isinstance(stated, int) else list(stated or [thread_count()])
+    machine = processor()
+    threads = list(several(settings.threads)) or [thread_count()]
     conditions = other.conditions(machine, max(threads))
     return {
         "schema_version": SCHEMA_VERSION,
@@ -97,8 +96,7 @@ def _head(result: Mapping[str, Any]) -> str:
 
 
 def _table(result: Mapping[str, Any]) -> str:
-    rows = aligned(_rows(result), left=(0, 1))
-    return "\n".join([_head(result), "", *rows, *_others(result)])
+    return _page(result, aligned(_rows(result), left=(0, 1)))
 
 
 def _others(result: Mapping[str, Any]) -> list[str]:
@@ -109,7 +107,10 @@ def _others(result: Mapping[str, Any]) -> list[str]:
 
 
 def _markdown(result: Mapping[str, Any]) -> str:
-    rows = markdown([["figure", "value"], *_rows(result)], left=(0, 1))
+    return _page(result, markdown([["figure", "value"], *_rows(result)], left=(0, 1)))
+
+
+def _page(result: Mapping[str, Any], rows: list[str]) -> str:
     return "\n".join([_head(result), "", *rows, *_others(result)])
 
 

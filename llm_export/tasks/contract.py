@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from llm_export.bundle.measures import LOWERING, QUALITY, SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from llm_export.pipeline.artifacts import Source
     from llm_export.pipeline.summary import Answer
     from llm_export.resolve.recipe import ResolvedRecipe
+    from llm_export.tasks.scoring import Form, Scorer
 
-__all__ = ["LOWERING", "QUALITY", "SPEED", "Comparison", "Measure", "Subject", "TaskContract",
-           "word_of"]  # fmt: skip
+__all__ = ["LOWERING", "QUALITY", "SPEED", "Comparison", "LengthsContract", "Measure",
+           "ScoresContract", "Subject", "TaskContract", "word_of"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ class Comparison:
 class TaskContract(Protocol):
     """How programs of a task are packaged, proven, measured and tried.
 
-    A contract may have ``speed_settings``: which of ``prompt_length`` and ``decode_length`` its
-    ``speed`` reads beside threads, warm-up, repetitions and ``max_seconds``; and ``scores()``,
-    which returns the forms of examples with what is right (``scoring.Form``), and what scores them.
+    A contract may also be a ``LengthsContract`` and a ``ScoresContract``.
     """
 
     def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
@@ -80,6 +79,26 @@ class TaskContract(Protocol):
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         """What the program makes of a few inputs, for the report."""
+        ...
+
+
+@runtime_checkable
+class LengthsContract(Protocol):
+    """A contract whose ``speed`` also reads lengths.
+
+    Attributes:
+        speed_settings: which of ``prompt_length`` and ``decode_length``.
+    """
+
+    speed_settings: tuple[str, ...]
+
+
+@runtime_checkable
+class ScoresContract(Protocol):
+    """A contract of a task whose answers are scored by a user's examples."""
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """The forms of examples with what is right, and what scores them."""
         ...
 
 

@@ -223,7 +223,6 @@ def decoded(call: Call, tokens: Sequence[int], prompt: int, *, at_once: bool = F
     """
     import torch
 
-    rows = _step(call, tokens, 0) if at_once else tokens[:0]
     if at_once:
         rows = _step(call, tokens, 0)
         if len(rows) == len(tokens):

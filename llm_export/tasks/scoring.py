@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from llm_export.bundle.measures import Measure
 from llm_export.errors import InputError, MissingDependencyError
 from runtime_py.cli.batch_jsonl import parsed
+from runtime_py.errors import ArgumentError
 
+Answer = TypeVar("Answer")
 Example = dict[str, Any]
 Progress = Callable[[int, int], None]
 
@@ -32,6 +34,10 @@ class Form:
 
     needs: tuple[str, ...]
     takes: tuple[str, ...] = ()
+
+    def optional(self, example: Example) -> Example:
+        """What an example states of the keys that it may have."""
+        return {name: example[name] for name in self.takes if name in example}
 
     def __str__(self) -> str:
         return "{" + ", ".join(f'"{name}": ...' for name in self.needs) + "}"
@@ -65,12 +71,32 @@ def read_examples(file: Path, forms: Sequence[Form], most: int | None = None) ->
     return [line.data for line in found if line.data is not None]
 
 
-def require_text(example: Example, key: str, number: int) -> str:
+def texts_of(examples: Sequence[Example], key: str) -> list[str]:
     """Raises InputError if a value is no text."""
-    value = example[key]
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"example {number}: {key} must be a text, not {value!r:.80}")
-    return value
+    for number, example in enumerate(examples, 1):
+        value = example[key]
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"example {number}: {key} must be a text, not {value!r:.80}")
+    return [example[key] for example in examples]
+
+
+def answered(
+    examples: Sequence[Example], answer: Callable[[Example], Answer], progress: Progress
+) -> list[Answer]:
+    """
+    Raises:
+        InputError: the bundle does not take an example.
+    """
+    found = []
+    for number, example in enumerate(examples, 1):
+        try:
+            found.append(answer(example))
+        except ArgumentError as error:
+            raise InputError(
+                f"example {number}: {error.what}", where=error.where, fix=error.fix
+            ) from None
+        progress(number, len(examples))
+    return found
 
 
 def missing(package: str, what: str) -> MissingDependencyError:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
+from llm_export.bundle.measures import SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.config.several import several
 
 Run = TypeVar("Run")
+Model = TypeVar("Model")
 
 _WARM = 0.05
 """Relative difference of two runs in a row that ends the warm-up."""
@@ -41,15 +47,60 @@ def seconds_of(run: Callable[[], object]) -> Callable[[], float]:
     return lambda: _seconds(run)
 
 
-def each_count(settings: BenchmarkConfig) -> Iterator[tuple[int | None, str, str]]:
-    """(threads, ending of a figure's name, of its title) for each number of threads that is to be
-    measured. The endings are empty where there is one."""
-    counts = several(settings.threads) or [None]
+def at_each_count(
+    load: Callable[..., AbstractContextManager[Model]],
+    bundle: Path,
+    settings: BenchmarkConfig,
+    measured: Callable[[Model], Iterable[Measure]],
+) -> tuple[Measure, ...]:
+    """What is measured of a bundle with each number of threads, which figures tell if there are
+    several.
+
+    Args:
+        load: of the class that runs it.
+    """
+    counts = several(settings.threads) or (None,)
+    found: list[Measure] = []
     for threads in counts:
-        if len(counts) > 1:
-            yield threads, f"_{threads}_threads", f", {threads} threads"
-        else:
-            yield threads, "", ""
+        with load(bundle, threads=threads, verify_hashes=False) as model:
+            figures = measured(model)
+            if len(counts) > 1:
+                name, title = f"_{threads}_threads", f", {threads} threads"
+                figures = [
+                    replace(each, name=each.name + name, title=each.title + title)
+                    for each in figures
+                ]
+            found += figures
+    return tuple(found)
+
+
+def encode_and_decode(
+    run: Callable[[int], tuple[float, float]],
+    encoded: str,
+    most: int,
+    settings: BenchmarkConfig,
+) -> tuple[Measure, Measure]:
+    """Milliseconds of an encoder, and the tokens a second of the decoder behind it.
+
+    Args:
+        run: number of tokens -> (seconds to encode, seconds to decode so many).
+        encoded: what is encoded, in words.
+        most: tokens that the decoder has room for.
+    """
+    count = length_of(settings.decode_length, 64, most)
+    runs = repeated(lambda: run(count), settings)
+    encode = statistics.median(each[0] for each in runs)
+    rate = statistics.median(count / each[1] for each in runs)
+    return (
+        Measure("encode", f"encoding {encoded}", encode * 1000, SPEED, "ms"),
+        Measure("decode", f"decoding {count} tokens", rate, SPEED, "tokens/s",
+                higher_is_better=True),
+    )  # fmt: skip
+
+
+def length_of(stated: Any, usual: int, most: int) -> int:
+    """The first length of a setting of the benchmark, as far as there is room."""
+    return min((*several(stated), usual)[0], most)
 
 
 def _seconds(run: Callable[[], object]) -> float:

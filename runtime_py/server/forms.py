@@ -48,6 +48,7 @@ async def read_form(request: Request, kind: type[Kind]) -> tuple[Kind, bytes]:
 
 async def _read(request: Request, kind: type[Kind]) -> tuple[Kind, bytes]:
     fields: dict[str, Any] = {}
+    lists: dict[str, list[str]] = {}
     found: bytes | None = None
     async with request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES) as form:
         for name, value in form.multi_items():
@@ -56,11 +57,11 @@ async def _read(request: Request, kind: type[Kind]) -> tuple[Kind, bytes]:
                     raise wrong(f"the field '{name[:100]}' must be a text", name[:100])
                 found = await value.read()
             elif name.endswith("[]"):
-                fields.setdefault(name.removesuffix("[]"), []).append(value)
+                lists.setdefault(name.removesuffix("[]"), []).append(value)
             elif name == "file":
                 raise wrong("the field 'file' must be a file, with a filename", "file")
             else:
                 fields[name] = value
     if found is None:
         raise wrong("the field 'file' is missing", "file", "missing_required_parameter")
-    return validated(kind, fields), found
+    return validated(kind, {**fields, **lists}), found

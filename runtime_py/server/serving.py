@@ -140,8 +140,8 @@ class Serving:
 
         if not isinstance(self.model, Transcriber):
             raise unsupported(
-                f"the model '{self.model_name}' hears nothing: serve a bundle that transcribes "
-                "speech"
+                f"the model '{self.model_name}' does not transcribe speech: serve a bundle of "
+                "the task transcribe"
             )
         return self.model
 

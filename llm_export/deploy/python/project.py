@@ -12,7 +12,7 @@ from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.bundle_copy import EVIDENCE, copy_of
 from llm_export.deploy.markdown import cell
 from llm_export.deploy.python.requirements import locked, requirements
-from llm_export.deploy.python.verbs import VERBS, verb_files
+from llm_export.deploy.python.verbs import VERBS
 from llm_export.deploy.templates import rendered
 from llm_export.targets.python_runner import runtime_files
 from runtime_py.bundle import Bundle
@@ -27,17 +27,16 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
     [bundle] = bundles
     taken = copy_of(bundle, without=EVIDENCE)
     versions = locked()
-    variables = {
+    variables: dict[str, object] = {
         "name": settings.name, "model": bundle.manifest["name"],
         "executorch": bundle.manifest["requires"]["executorch"],
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     }  # fmt: skip
-    task = task_name(bundle)
+    task, folder, script = task_name(bundle), "template", "chat.py"
     if task in VERBS:
-        shown = {key: cell(value) for key, value in variables.items()}
-        files, script = verb_files(task, shown), f"{task}.py {VERBS[task].example}"
-    else:
-        files, script = rendered(__package__, variables, filters={"cell": cell}), "chat.py"
+        folder, script = "template_verb", f"{task}.py {VERBS[task].example}"
+        variables |= {"task": task, "verb": VERBS[task]}
+    files = rendered(__package__, variables, folder=folder, filters={"cell": cell})
     return Project(
         {
             **files,

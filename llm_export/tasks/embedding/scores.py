@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm_export.bundle.measures import QUALITY, Measure
 from llm_export.errors import InputError
-from llm_export.tasks.scoring import Example, Form, Progress, require_text
+from llm_export.tasks.scoring import Example, Form, Progress, texts_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,13 +37,12 @@ def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tupl
 
 
 def _retrieval(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ...]:
-    queries = [require_text(each, "query", at) for at, each in enumerate(examples, 1)]
-    right = [require_text(each, "document", at) for at, each in enumerate(examples, 1)]
+    queries = texts_of(examples, "query")
+    right = texts_of(examples, "document")
     documents = list(dict.fromkeys(right))
     asked = embedder.embed(queries, prompt="query")
     near = embedder.similarity(asked, embedder.embed(documents, prompt="document"))
-    own = near.gather(1, _places(documents, right)[:, None])
-    rank = (near > own).sum(1) + 1
+    rank = ranks_of(near, _places(documents, right))
     reciprocal = (1.0 / rank) * (rank <= _NEAR)
     of = f"of {len(documents)} documents"
     return (
@@ -54,6 +53,13 @@ def _retrieval(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure
         Measure("mrr_10", f"mean reciprocal rank among {_NEAR}", float(reciprocal.mean()), QUALITY,
                 higher_is_better=True),
     )  # fmt: skip
+
+
+def ranks_of(near: Tensor, right: Tensor) -> Tensor:
+    """From 1, of the right column [Q] of each row of similarities [Q, D]. Columns that are as
+    similar, or no number, stand before it: equal embeddings find nothing."""
+    own = near.gather(1, right[:, None])
+    return near.shape[1] - (near < own).sum(1)
 
 
 def _places(documents: Sequence[str], right: Sequence[str]) -> Tensor:
@@ -73,8 +79,8 @@ def _pairs(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ..
             raise InputError(f"example {place}: score must be a number, not {value!r:.80}")
     if len(set(scores)) < 2:
         raise InputError("all scores are the same: there is no order to compare with")
-    first = embedder.embed([require_text(e, "text", at) for at, e in enumerate(examples, 1)])
-    other = embedder.embed([require_text(e, "other", at) for at, e in enumerate(examples, 1)])
+    first = embedder.embed(texts_of(examples, "text"))
+    other = embedder.embed(texts_of(examples, "other"))
     cosines = torch.nn.functional.cosine_similarity(first, other)
     value = spearman(cosines, torch.tensor(scores, dtype=torch.float64))
     return (

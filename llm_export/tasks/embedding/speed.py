@@ -9,7 +9,7 @@ from pathlib import Path
 from llm_export.bundle.measures import SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.tasks.embedding.texts import text_set
-from llm_export.tasks.timing import each_count, repeated, seconds_of
+from llm_export.tasks.timing import at_each_count, repeated, seconds_of
 from runtime_py import Embedder
 
 _TEXTS = 256
@@ -17,26 +17,17 @@ _TEXTS = 256
 
 def speed(bundle: Path, settings: BenchmarkConfig) -> tuple[Measure, ...]:
     """Medians over ``settings.repetitions``, for each number of threads."""
-    found: list[Measure] = []
-    for threads, name, title in each_count(settings):
-        with Embedder.load(bundle, threads=threads, verify_hashes=False) as embedder:
-            found += _measured(embedder, settings, name, title)
-    return tuple(found)
+    return at_each_count(Embedder.load, bundle, settings, lambda model: _measured(model, settings))
 
 
-def _measured(
-    embedder: Embedder, settings: BenchmarkConfig, name: str, title: str
-) -> Iterator[Measure]:
+def _measured(embedder: Embedder, settings: BenchmarkConfig) -> Iterator[Measure]:
     texts = list(text_set(_TEXTS).passages)
     batch = embedder.embed_with_stats(texts)
     seconds = statistics.median(repeated(seconds_of(lambda: embedder.embed(texts)), settings))
     tokens = batch.total_tokens
-    yield Measure(f"texts_per_second{name}",
-                  f"sentences of {tokens / len(texts):.0f} tokens, in batches{title}",
+    yield Measure("texts_per_second", f"sentences of {tokens / len(texts):.0f} tokens, in batches",
                   len(texts) / seconds, SPEED, "texts/s", higher_is_better=True)  # fmt: skip
-    yield Measure(f"tokens_per_second{name}", f"tokens, in batches{title}", tokens / seconds, SPEED,
+    yield Measure("tokens_per_second", "tokens, in batches", tokens / seconds, SPEED,
                   "tokens/s", higher_is_better=True)  # fmt: skip
     one = statistics.median(repeated(seconds_of(lambda: embedder.embed(texts[0])), settings))
-    yield Measure(f"one_text{name}",
-                  f"one sentence of {batch.tokens[0]} tokens{title}", 1000 * one, SPEED, "ms"
-                  )  # fmt: skip
+    yield Measure("one_text", f"one sentence of {batch.tokens[0]} tokens", 1000 * one, SPEED, "ms")

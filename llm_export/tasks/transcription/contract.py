@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.bundle.measures import SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
-from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
 from llm_export.tasks.scoring import Form, Scorer
-from llm_export.tasks.timing import each_count, repeated
+from llm_export.tasks.timing import at_each_count, encode_and_decode
 from llm_export.tasks.transcription.sounds import sounds
 
 if TYPE_CHECKING:
     from llm_export.models.programs.task_model import TaskModel
     from llm_export.pipeline.artifacts import Source
     from llm_export.resolve.recipe import ResolvedRecipe
+    from runtime_py.speech.transcriber import Transcriber
 
 _ANSWER = 40
 """Tokens of an answer that are compared."""
@@ -57,11 +56,7 @@ class TranscribeContract:
         """Seconds to encode a window, tokens a second, and seconds of audio a second."""
         from runtime_py.speech.transcriber import Transcriber
 
-        found: list[Measure] = []
-        for threads, name, title in each_count(settings):
-            with Transcriber.load(bundle, threads=threads, verify_hashes=False) as transcriber:
-                found += _speed(transcriber, settings, name, title)
-        return tuple(found)
+        return at_each_count(Transcriber.load, bundle, settings, lambda t: _speed(t, settings))
 
     def scores(self) -> tuple[tuple[Form, ...], Scorer]:
         """Error rates of words and characters."""
@@ -89,27 +84,19 @@ class TranscribeContract:
         return tuple(found)
 
 
-def _speed(
-    transcriber: Any, settings: BenchmarkConfig, name: str, title: str
-) -> tuple[Measure, ...]:
+def _speed(transcriber: Transcriber, settings: BenchmarkConfig) -> tuple[Measure, ...]:
     s = transcriber.settings
     seconds = s.window_seconds
     sound = sounds(2, int(seconds * s.sample_rate), s.sample_rate)[1]
-    room = s.target_length - len(_prompt_of(transcriber))
-    count = min([*several(settings.decode_length), 64][0], room)
-    runs = repeated(lambda: transcriber.measure(sound, count), settings)
-    encode = statistics.median(run[0] for run in runs)
-    rate = statistics.median(count / run[1] for run in runs)
-    # Speech has about four tokens a second.
-    whole = seconds / (encode + 4 * seconds / rate)
-    return (
-        Measure(f"encode{name}", f"encoding {seconds:g} s of audio{title}", encode * 1000, SPEED,
-                "ms"),
-        Measure(f"decode{name}", f"decoding {count} tokens{title}", rate, SPEED, "tokens/s",
-                higher_is_better=True),
-        Measure(f"real_time{name}", f"audio with 4 tokens a second{title}", whole, SPEED,
-                "times real time", higher_is_better=True),
+    encode, decode = encode_and_decode(
+        lambda count: transcriber.measure(sound, count), f"{seconds:g} s of audio",
+        s.target_length - len(_prompt_of(transcriber)), settings,
     )  # fmt: skip
+    # Speech has about four tokens a second.
+    whole = seconds / (encode.value / 1000 + 4 * seconds / decode.value)
+    real_time = Measure("real_time", "audio with 4 tokens a second", whole, SPEED,
+                        "times real time", higher_is_better=True)  # fmt: skip
+    return encode, decode, real_time
 
 
 def _prompt(settings: dict[str, Any]) -> list[int]:
@@ -124,7 +111,7 @@ def _prompt(settings: dict[str, Any]) -> list[int]:
     return ids if plain is None else [*ids, plain]
 
 
-def _prompt_of(transcriber: Any) -> list[int]:
+def _prompt_of(transcriber: Transcriber) -> list[int]:
     return _prompt(dict(transcriber.bundle.manifest["task"]["settings"]))
 
 

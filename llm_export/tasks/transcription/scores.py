@@ -8,9 +8,10 @@ from pathlib import Path
 
 from llm_export.bundle.measures import QUALITY, Measure
 from llm_export.errors import InputError
-from llm_export.tasks.scoring import Example, Form, Progress, missing, require_text
+from llm_export.tasks.scoring import Example, Form, Progress, answered, missing, texts_of
 
-FORMS = (Form(("audio", "text"), ("language", "prompt")),)
+_FORM = Form(("audio", "text"), ("language", "prompt"))
+FORMS = (_FORM,)
 
 
 def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tuple[Measure, ...]:
@@ -25,33 +26,26 @@ def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tupl
         import jiwer
     except ImportError:
         raise missing("jiwer", "the word error rate") from None
-    from runtime_py.errors import ArgumentError
     from runtime_py.speech.transcriber import Transcriber
 
-    right, said, real_time = [], [], [0.0, 0.0]
-    for number, example in enumerate(examples, 1):
-        require_text(example, "audio", number)
-        right.append(plain(require_text(example, "text", number)))
-        if not right[-1]:
-            raise InputError(f"example {number}: the text has no words")
+    texts_of(examples, "audio")
+    right = [plain(text) for text in texts_of(examples, "text")]
+    if "" in right:
+        raise InputError(f"example {right.index('') + 1}: the text has no words")
     with Transcriber.load(bundle) as transcriber:
-        for number, example in enumerate(examples, 1):
-            own = {name: example[name] for name in ("language", "prompt") if name in example}
-            try:
-                made = transcriber.transcribe(example["audio"], seed=0, **own)
-            except ArgumentError as error:
-                raise InputError(
-                    f"example {number}: {error.what}", where=error.where, fix=error.fix
-                ) from None
-            said.append(plain(made.text))
-            real_time[0] += made.stats.audio_seconds
-            real_time[1] += made.stats.seconds
-            progress(number, len(examples))
+        made = answered(
+            examples,
+            lambda each: transcriber.transcribe(each["audio"], seed=0, **_FORM.optional(each)),
+            progress,
+        )
+    said = [plain(each.text) for each in made]
+    audio = sum(each.stats.audio_seconds for each in made)
+    seconds = sum(each.stats.seconds for each in made)
     return (
         Measure("wer", "word error rate", float(jiwer.wer(right, said)), QUALITY),
         Measure("cer", "character error rate", float(jiwer.cer(right, said)), QUALITY),
-        Measure("audio", "audio", real_time[0], QUALITY, "s"),
-        Measure("real_time", "speed", real_time[0] / real_time[1], QUALITY, "times real time",
+        Measure("audio", "audio", audio, QUALITY, "s"),
+        Measure("real_time", "speed", audio / seconds, QUALITY, "times real time",
                 higher_is_better=True),
     )  # fmt: skip
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-import statistics
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_export.bundle.measures import SPEED, Measure
+from llm_export.bundle.measures import Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
-from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
 from llm_export.tasks.scoring import Form, Scorer
-from llm_export.tasks.timing import each_count, repeated
+from llm_export.tasks.timing import at_each_count, encode_and_decode, length_of
 
 if TYPE_CHECKING:
     from llm_export.models.programs.task_model import TaskModel
@@ -49,11 +47,7 @@ class TranslateContract:
         """Seconds to encode a source, and tokens a second of an answer to it."""
         from runtime_py.seq2seq.translator import Translator
 
-        found: list[Measure] = []
-        for threads, name, title in each_count(settings):
-            with Translator.load(bundle, threads=threads, verify_hashes=False) as translator:
-                found += _speed(translator, settings, name, title)
-        return tuple(found)
+        return at_each_count(Translator.load, bundle, settings, lambda t: _speed(t, settings))
 
     def scores(self) -> tuple[tuple[Form, ...], Scorer]:
         """chrF and BLEU."""
@@ -79,20 +73,12 @@ class TranslateContract:
         return tuple(found)
 
 
-def _speed(
-    translator: Translator, settings: BenchmarkConfig, name: str, title: str
-) -> tuple[Measure, ...]:
-    most = translator.settings.source_length
-    ids = _source(translator, min([*several(settings.prompt_length), 128][0], most))
-    room = translator.settings.target_length - len(translator.settings.start_ids)
-    count = min([*several(settings.decode_length), 64][0], room)
-    runs = repeated(lambda: translator.measure(ids, count), settings)
-    encode = statistics.median(run[0] for run in runs)
-    rate = statistics.median(count / run[1] for run in runs)
-    return (
-        Measure(f"encode{name}", f"encoding {len(ids)} tokens{title}", encode * 1000, SPEED, "ms"),
-        Measure(f"decode{name}", f"decoding {count} tokens{title}", rate, SPEED, "tokens/s",
-                higher_is_better=True),
+def _speed(translator: Translator, settings: BenchmarkConfig) -> tuple[Measure, ...]:
+    s = translator.settings
+    ids = _source(translator, length_of(settings.prompt_length, 128, s.source_length))
+    return encode_and_decode(
+        lambda count: translator.measure(ids, count), f"{len(ids)} tokens",
+        s.target_length - len(s.start_ids), settings,
     )  # fmt: skip
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_export.bundle.measures import QUALITY, Measure
-from llm_export.errors import InputError
-from llm_export.tasks.scoring import Example, Form, Progress, missing, require_text
+from llm_export.tasks.scoring import Example, Form, Progress, answered, missing, texts_of
 
-FORMS = (Form(("text", "reference"), ("prefix",)),)
+_FORM = Form(("text", "reference"), ("prefix",))
+FORMS = (_FORM,)
 
 
 def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tuple[Measure, ...]:
@@ -23,20 +23,16 @@ def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tupl
         import sacrebleu
     except ImportError:
         raise missing("sacrebleu", "chrF") from None
-    from runtime_py.errors import ArgumentError
     from runtime_py.seq2seq.translator import Translator
 
-    right = [require_text(each, "reference", at) for at, each in enumerate(examples, 1)]
-    texts = [require_text(each, "text", at) for at, each in enumerate(examples, 1)]
-    said = []
+    texts_of(examples, "text")
+    right = texts_of(examples, "reference")
     with Translator.load(bundle) as translator:
-        for number, (text, example) in enumerate(zip(texts, examples, strict=True), 1):
-            own = {"prefix": example["prefix"]} if "prefix" in example else {}
-            try:
-                said.append(translator.translate(text, **own).text)
-            except ArgumentError as error:
-                raise InputError(f"example {number}: {error.what}", fix=error.fix) from None
-            progress(number, len(examples))
+        said = answered(
+            examples,
+            lambda each: translator.translate(each["text"], **_FORM.optional(each)).text,
+            progress,
+        )
     return (
         Measure("chrf", "chrF2", sacrebleu.corpus_chrf(said, [right]).score, QUALITY,
                 higher_is_better=True),

@@ -25,6 +25,7 @@ _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 _TIMED = ("srt", "verbose_json", "vtt")
 _NAMES = ("language", "prompt", "temperature", "seed")
 """Parameters that errors of the transcriber speak of."""
+_NO_SPEAKERS = "the server has no speaker diarization"
 _SAMPLES = 1 << 29
 """Of an audio: 9 hours at 16 kHz, 2 GiB in float32. A compressed file may hold far more."""
 
@@ -39,9 +40,9 @@ class AudioBody(Body):
 
     model_config = ConfigDict(strict=False)
     unsupported: ClassVar[dict[str, str]] = {
-        "include": "there are no log-probabilities",
-        "known_speaker_names": "speakers are not told apart",
-        "known_speaker_references": "speakers are not told apart",
+        "include": "log probabilities are not returned",
+        "known_speaker_names": _NO_SPEAKERS,
+        "known_speaker_references": _NO_SPEAKERS,
     }
 
     language: str | None = None
@@ -94,13 +95,13 @@ def _check(body: AudioBody, *, can_time: bool) -> None:
         raise wrong("chunking_strategy must be auto", "chunking_strategy", "invalid_value")
     if any(each != "segment" for each in body.timestamp_granularities or ()):
         raise wrong(
-            "timestamp_granularities may have segment only: words have no times",
+            "timestamp_granularities may have segment only: word timestamps are not supported",
             "timestamp_granularities", "unsupported_value",
         )  # fmt: skip
     if not can_time and body.response_format in _TIMED:
         raise wrong(
-            f"the model has no timestamps, which {body.response_format} is of: response_format may "
-            "be json or text", "response_format", "unsupported_value",
+            f"the model has no timestamps, which response_format {body.response_format} needs: use "
+            "json or text", "response_format", "unsupported_value",
         )  # fmt: skip
 
 

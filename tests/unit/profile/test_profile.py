@@ -220,6 +220,11 @@ def test_steps_of_a_method_fit_the_context() -> None:
     position = {"dtype": "int64", "shape": [{"kind": "constant", "value": 1}]}
     inputs: list[dict[str, Any]] = [ids, position]
     assert method_inputs(inputs, "decoder", "prefill", 40, None, 48)[1].tokens == 8
+    made, _ = method_inputs(inputs, "decoder", "prefill", 40, 5, 48)
+    assert [(tuple(each.shape), int(each.max())) for each in made] == [((1, 5), 0), ((1,), 40)]
+    wrong: Any = "5"
+    with pytest.raises(RecipeError, match="tokens must be a whole number, not '5'"):
+        method_inputs(inputs, "decoder", "prefill", 0, wrong, 48)
     with pytest.raises(RecipeError, match="a step of length 1 at position 48 does not fit the"):
         method_inputs(inputs, "decoder", "decode", 48, None, 48)
     with pytest.raises(RecipeError, match="a step of length 9 at position 40 does not fit the"):

@@ -58,6 +58,10 @@ def test_fields_of_a_form_have_their_kinds() -> None:
 @pytest.mark.parametrize(
     ("given", "param", "message"),
     [
+        (
+            {"files": FILE, "data": {"language": "de", "language[]": "en"}}, "language",
+            "valid string",
+        ),
         ({"json": {}}, None, "must be multipart/form-data, with the audio in the field 'file'"),
         ({"files": {"other": ("a", b"")}}, "other", "the field 'other' must be a text"),
         ({"files": FILE, "data": {"langage": "de"}}, "langage", "did you mean 'language'"),
@@ -65,10 +69,14 @@ def test_fields_of_a_form_have_their_kinds() -> None:
         ({"files": FILE, "data": {"stream": "true"}}, "stream", "the answer comes whole"),
         ({"files": FILE, "data": {"response_format": "xml"}}, "response_format", "one of json"),
         ({"files": FILE, "data": {"response_format": "srt"}}, "response_format", "no timestamps"),
-        ({"files": FILE, "data": {"include[]": "logprobs"}}, "include", "no log-probabilities"),
+        ({"files": FILE, "data": {"include[]": "logprobs"}}, "include", "log probabilities"),
         (
             {"files": FILE, "data": {"timestamp_granularities[]": "word"}},
-            "timestamp_granularities", "words have no times",
+            "timestamp_granularities", "word timestamps are not",
+        ),
+        (
+            {"files": FILE, "data": {"known_speaker_names[]": "Ada"}},
+            "known_speaker_names", "no speaker diarization",
         ),
         ({"files": FILE, "data": {"chunking_strategy": "x"}}, "chunking_strategy", "must be auto"),
     ],

@@ -92,6 +92,8 @@ WRONG: list[tuple[str, dict[str, Any], int, str, str | None, str | None]] = [
      "model", "model_not_supported"),
     ("completions", {"prompt": "a"}, 400, "'tiny' embeds texts and generates no text", "model",
      "model_not_supported"),
+    ("audio/transcriptions", {}, 400, "'tiny' does not transcribe speech: serve", "model",
+     "model_not_supported"),
     ("responses", {"input": "a"}, 400, "'tiny' embeds texts and generates no text", "model",
      "model_not_supported"),
 ]  # fmt: skip
