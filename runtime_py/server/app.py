@@ -32,7 +32,7 @@ def application(serving: Serving) -> Starlette:
             Middleware(HostCheck, settings=settings),
             *([cors] if settings.allow_origins else []),
             Middleware(KeyCheck, keys=settings.api_keys),
-            Middleware(BodyLimit, most=settings.max_body, audio=settings.max_audio),
+            Middleware(BodyLimit, most=settings.max_json, audio=settings.max_audio),
         ],
         exception_handlers={ApiError: _api, HTTPException: _http, Exception: _unexpected},
     )

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("timeout", type=float, default=_DEFAULTS.timeout, metavar="S",
         help="seconds for a request, its time in the queue included; default "
         f"{_DEFAULTS.timeout:g}")  # fmt: skip
-    add("max-body", type=int, default=_DEFAULTS.max_body, metavar="BYTES",
-        help="most bytes of a request; default 8 MiB")  # fmt: skip
+    add("max-body", type=int, metavar="BYTES",
+        help="most bytes of a request; default 8 MiB, with an audio 25 MiB")  # fmt: skip
     add("max-tokens", type=int, metavar="N",
         help="most tokens of an answer; default: as many as the context has room for")  # fmt: skip
     add("slots", type=int, default=_DEFAULTS.slots, metavar="N",

@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
 
+_JSON = 8 * 1024 * 1024
 _AUDIO = 25 * 1024 * 1024
 
 
@@ -23,7 +24,7 @@ class Settings:
         model_name: what clients call the model; None is the bundle's name.
         max_queue: most requests that wait.
         timeout: seconds for a request, with its wait.
-        max_body: most bytes of a request.
+        max_body: most bytes of a request; None: 8 MiB, or OpenAI's 25 MiB of one with an audio.
         max_tokens: most tokens of an answer; None: as many as the context has room for.
         slots: conversations that are kept warm, and answers that are generated in turns.
         slice: pieces of text of an answer before it is the turn of the next; 0: each is generated
@@ -47,7 +48,7 @@ class Settings:
     model_name: str | None = None
     max_queue: int = 64
     timeout: float = 600.0
-    max_body: int = 8 * 1024 * 1024
+    max_body: int | None = None
     max_tokens: int | None = None
     slots: int = 4
     slice: int = 16
@@ -63,12 +64,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("port", 0, 65535), ("max_queue", 1, 2**31), ("max_body", 1024, 2**40),
-            ("slots", 1, 1024), ("slice", 0, 2**31),
+            ("port", 0, 65535), ("max_queue", 1, 2**31), ("slots", 1, 1024), ("slice", 0, 2**31),
         ):  # fmt: skip
             _check(name, getattr(self, name), low, high, whole=True)
-        if self.max_tokens is not None:
-            _check("max_tokens", self.max_tokens, 1, 2**31, whole=True)
+        for name, low, high in (("max_body", 1024, 2**40), ("max_tokens", 1, 2**31)):
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name), low, high, whole=True)
         _check("timeout", self.timeout, 0.001, 1e9)
         _check("grace", self.grace, 0, 1e9)
         if any(not key or not key.isascii() or not key.isprintable() for key in self.api_keys):
@@ -81,10 +82,14 @@ class Settings:
                 )
 
     @property
+    def max_json(self) -> int:
+        """Most bytes of a request without an audio."""
+        return _JSON if self.max_body is None else self.max_body
+
+    @property
     def max_audio(self) -> int:
-        """Most bytes of a request with an audio: ``max_body`` if that was stated, else OpenAI's
-        25 MiB."""
-        return _AUDIO if self.max_body == Settings.max_body else self.max_body
+        """Most bytes of a request with an audio."""
+        return _AUDIO if self.max_body is None else self.max_body
 
     @property
     def loopback(self) -> bool:

@@ -126,5 +126,6 @@ def test_answers() -> None:
 
 
 def test_the_limit_of_an_audio() -> None:
-    assert Settings().max_audio == 25 * 2**20
-    assert Settings(max_body=5000).max_audio == 5000
+    assert (Settings().max_json, Settings().max_audio) == (8 * 2**20, 25 * 2**20)
+    stated = Settings(max_body=8 * 2**20)
+    assert (stated.max_json, stated.max_audio) == (8 * 2**20, 8 * 2**20)
