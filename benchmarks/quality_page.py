@@ -48,10 +48,15 @@ _COLUMNS = (
     "|---|---|---|---|---|---|---|---|\n"
 )
 _TAIL = """\
-`python benchmarks/quality_table.py` measures all rows that this machine can, `--rows NAME ...`
-some.
-`--rows` alone renders this page from what is kept; `--rows --speed` measures the speed of the
-bundles that rows have left.
+Measure all rows that this machine can, or some; render this page from what is kept; compare the
+speed of the bundles that rows have left:
+
+```text
+python benchmarks/quality_table.py
+python benchmarks/quality_table.py --rows "xnnpack 8da8w" "MLX 4 bit, groups of 64"
+python benchmarks/quality_table.py --rows
+python benchmarks/quality_table.py --rows --speed
+```
 """
 
 

@@ -28,17 +28,21 @@ Logits = Callable[[list[int]], "Tensor"]
 class Rival:
     """Attributes:
     backends: whose users would take it.
-    package: that it needs, as pip names it, with the module to look for.
+    package: that it needs, as pip names it, and its module; None: it needs none.
+    tools: packages whose versions are told.
     prepare: from the float32 model, which it may change, to (logits, bytes).
     """
 
     name: str
     backends: tuple[str, ...]
-    package: tuple[str, str]
+    package: tuple[str, str] | None
+    tools: tuple[str, ...]
     prepare: Callable[[Any], tuple[Logits, int]]
     note: str
 
     def obstacle(self) -> str | None:
+        if self.package is None:
+            return None
         package, module = self.package
         return None if find_spec(module) else f"{module} is missing: pip install '{package}'"
 
@@ -64,7 +68,6 @@ def measure(rival: Rival, positions: int = POSITIONS) -> Row:
             found.end_window()
     result = found.result()
     command = f'python benchmarks/quality_table.py --rows "{rival.name}"'
-    package, module = rival.package
     return {
         "name": rival.name,
         "backends": list(rival.backends),
@@ -74,7 +77,7 @@ def measure(rival: Rival, positions: int = POSITIONS) -> Row:
         "top1": result.value("top1_agreement"),
         "positions": result.positions,
         "note": rival.note,
-        **provenance(command, package.partition("[")[0], module, "torch"),
+        **provenance(command, *rival.tools),
     }
 
 
@@ -184,35 +187,52 @@ def _mlx(model: nn.Module) -> tuple[Logits, int]:
 
 
 def _palettised(model: nn.Module) -> tuple[Logits, int]:
-    """coremltools' k-means palettes of 16 values for every 16 output channels."""
-    import numpy as np
-    from sklearn.cluster import KMeans
-
+    """As coremltools' palettes by k-means: 16 float16 values for every 16 output channels."""
     size, channels = 2 * _others(model), 16
     for _, weight in _matrices(model):
-        values = weight.numpy()
-        for start in range(0, len(values), channels):
-            some = values[start : start + channels]
-            points = some.reshape(-1, 1)
-            begin = np.quantile(points, (np.arange(16) + 0.5) / 16).reshape(-1, 1)
-            found = KMeans(16, init=begin, n_init=1, max_iter=30).fit(points)
-            some[:] = found.cluster_centers_[found.labels_].reshape(some.shape)
-            size += points.size // 2 + 16 * 2
+        for part in weight.split(channels << 8):
+            whole = len(part) // channels * channels
+            for some in (
+                part[:whole].reshape(-1, channels * part.shape[1]),
+                part[whole:].flatten(),
+            ):
+                if some.numel():
+                    some.copy_(_k_means(some.reshape(-1, some.shape[-1]), 16).reshape(some.shape))
+        size += weight.numel() // 2 + -(-len(weight) // channels) * 16 * 2
     return _eager(model), size
 
 
-_OPENVINO = ("nncf", "nncf")
+def _k_means(values: Tensor, count: int, rounds: int = 60) -> Tensor:
+    """Each value's centre, [G, N], of ``count`` in a row: Lloyd's algorithm on sorted values."""
+    import torch
+
+    order = values.double().sort(dim=1).values
+    sums = torch.nn.functional.pad(order.cumsum(1), (1, 0))
+    places = (torch.arange(count) + 0.5) / count * (values.shape[1] - 1)
+    centres = order[:, places.long()].contiguous()
+    ends = torch.tensor([[0, values.shape[1]]]).expand(len(values), 2)
+    for _ in range(rounds):
+        cuts = torch.searchsorted(order, (centres[:, 1:] + centres[:, :-1]) / 2)
+        edges = torch.cat([ends[:, :1], cuts, ends[:, 1:]], 1)
+        held = edges.diff(dim=1)
+        means = sums.gather(1, edges).diff(dim=1) / held.clamp(min=1)
+        centres = torch.where(held > 0, means, centres)
+    limits = ((centres[:, 1:] + centres[:, :-1]) / 2).contiguous()
+    return centres.gather(1, torch.searchsorted(limits, values.double())).to(values.dtype)
+
+
+_OPENVINO = ("openvino",), ("nncf", "nncf"), ("nncf", "openvino")
 RIVALS = {
     rival.name: rival
     for rival in (
-        Rival("OpenVINO int4_asym, groups of 64", ("openvino",), _OPENVINO,
+        Rival("OpenVINO int4_asym, groups of 64", *_OPENVINO,
               _openvino(mode="INT4_ASYM", group_size=64, ratio=1.0),
               "NNCF without data; embedding and head in 8 bits; run by OpenVINO"),
-        Rival("OpenVINO int8_asym", ("openvino",), _OPENVINO, _openvino(mode="INT8_ASYM"),
+        Rival("OpenVINO int8_asym", *_OPENVINO, _openvino(mode="INT8_ASYM"),
               "NNCF without data; run by OpenVINO"),
-        Rival("MLX 4 bit, groups of 64", ("mlx",), ("mlx[cpu]", "mlx"), _mlx,
-              "mlx_lm.convert's defaults, by mlx.core.quantize"),
-        Rival("Core ML palettised, 4 bit", ("coreml",), ("scikit-learn", "sklearn"), _palettised,
-              "k-means, a palette for every 16 output channels"),
+        Rival("MLX 4 bit, groups of 64", ("mlx",), ("mlx[cpu]", "mlx"), ("mlx",), _mlx,
+              "mlx_lm.convert's defaults, by mlx.core.quantize; float32 arithmetic"),
+        Rival("Core ML palettised, 4 bit", ("coreml",), None, ("torch",), _palettised,
+              "a palette by k-means for every 16 output channels; float32 arithmetic"),
     )
 }  # fmt: skip

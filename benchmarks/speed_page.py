@@ -50,7 +50,16 @@ def _artifact(one: Mapping[str, Any]) -> Row:
 def session(one: Row) -> str:
     """A record with a row for each artifact; ratios are to the first."""
     base = one["artifacts"][0]["label"]
-    head = ["", "MB", "decode tok/s", f"to `{base}`", "prefill tok/s", f"to `{base}`", "peak, MB"]
+    prompt = f"{_prompt(one)} tok/s"
+    head = [
+        "",
+        "MB",
+        f"decode at {at(one):,} tok/s",
+        f"to `{base}`",
+        prompt,
+        f"to `{base}`",
+        "peak, MB",
+    ]
     rows = [
         [
             f"`{artifact['label']}`",
@@ -69,27 +78,36 @@ def session(one: Row) -> str:
 
 
 def conditions(records: Sequence[Row]) -> str:
-    """How records of one kind were measured, in a sentence for each that differs."""
-    said = dict.fromkeys(_conditions(one) for one in records)
-    return "\n\n".join(said)
+    """How records were measured: a paragraph for all that were measured alike."""
+    alike: dict[str, list[Row]] = {}
+    for one in records:
+        alike.setdefault(_conditions(one), []).append(one)
+    return "\n\n".join(said.format(busy=_busy(found)) for said, found in alike.items())
 
 
 def _conditions(one: Row) -> str:
+    """With a place for how busy the machine was."""
     parts = [
-        f"{one['prompt_length']} prompt and {one['decode_length']} decoded tokens",
-        f"{one['threads']} threads",
+        f"{one['decode_length']} decoded tokens", f"{one['threads']} threads",
         f"medians of {one['rounds']} rounds in turns (least to most)",
-    ]
+    ]  # fmt: skip
     if any(a[f"{figure}_ratio"] for a in one["artifacts"] for figure in FIGURES):
-        parts.append(f"ratios with {one['intervals']}")
-    if one["other_cpus"] is not None:
-        busy = "which disturbs" if one["disturbed"] else "which does not disturb"
-        parts.append(f"other processes used {one['other_cpus']:.2f} CPUs, {busy}")
-    parts += [f"{name} {found}" for name, found in one["versions"].items()]
-    place = ", ".join(one[key] for key in ("machine", "measured") if one[key])
-    text = f"{one['model']}: {', '.join(parts)}; {place}"
-    text += f", commit {one['commit']}" if one["commit"] else ""
-    return f"{text}. {one['note']}" if one["note"] else f"{text}."
+        parts.append(f"ratios with {one['intervals']} (* excludes 1)")
+    text = ", ".join(parts) + "{busy}"
+    parts = [f"{name} {found}" for name, found in one["versions"].items()]
+    parts += [one[key] for key in ("machine", "measured") if one[key]]
+    parts += [f"commit {one['commit']}"] if one["commit"] else []
+    text = f"{one['model']}: {text}; {', '.join(parts)}."
+    return f"{text} {one['note']}." if one["note"] else text
+
+
+def _busy(records: Sequence[Row]) -> str:
+    found = [one["other_cpus"] for one in records if one["other_cpus"] is not None]
+    if not found:
+        return ""
+    least, most = (f"{value:.2f}" for value in (min(found), max(found)))
+    mark = ", which disturbs: measure when idle" if any(o["disturbed"] for o in records) else ""
+    return f", other processes on {least if least == most else f'{least} to {most}'} CPUs{mark}"
 
 
 def at(one: Row) -> int:
@@ -97,15 +115,21 @@ def at(one: Row) -> int:
     return int(one["depth"] + one["prompt_length"]) if one["prompt_length"] > 1 else 0
 
 
-def depth_table(records: Sequence[Row], figure: str, cell: Cell) -> str:
-    """A row for each artifact, a column for each record that has the figure."""
-    able = [one for one in records if any(cell(a, figure) for a in one["artifacts"])]
-    labels = dict.fromkeys(a["label"] for one in able for a in one["artifacts"])
-    head = ["", *(f"{figure} at {at(one):,}" if figure == "decode" else _prompt(one)
-                  for one in able)]  # fmt: skip
+def depth_table(records: Sequence[Row], cell: Cell) -> str:
+    """A row for each artifact; for each record a column of its prompt, then of its decoding."""
+    shown = [
+        (one, figure)
+        for figure in FIGURES
+        for one in records
+        if (figure == "decode" or one["prompt_length"] > 1)
+        and any(artifact[figure] for artifact in one["artifacts"])
+    ]
+    labels = dict.fromkeys(a["label"] for one in records for a in one["artifacts"])
+    head = ["", *(f"decode at {at(one):,}" if figure == "decode" else _prompt(one)
+                  for one, figure in shown)]  # fmt: skip
     rows = [
         [label, *(next((cell(a, figure) for a in one["artifacts"] if a["label"] == label), "–")
-                  for one in able)]
+                  for one, figure in shown)]
         for label in labels
     ]  # fmt: skip
     return "\n".join(markdown([head, *rows], left=(0,))) + "\n"
@@ -117,9 +141,11 @@ def _prompt(one: Row) -> str:
 
 
 def memory_table(records: Sequence[Row]) -> str:
-    """File size, and peak memory at each depth."""
+    """File size, and peak memory at each depth; '' if none was measured."""
     able = [one for one in records if any(a["peak"] for a in one["artifacts"])]
-    sizes = {a["label"]: a["bytes"] for one in records for a in one["artifacts"]}
+    sizes = {a["label"]: a["bytes"] for one in able for a in one["artifacts"]}
+    if not able:
+        return ""
     head = ["", "file, MB", *(f"peak at {at(one):,}, MB" for one in able)]
     rows = [
         [label, _megabytes(size), *(
@@ -145,7 +171,7 @@ def _speed(value: float) -> str:
 
 
 def speed_cell(artifact: Row, figure: str) -> str:
-    return speed_text(artifact[figure]) if artifact[figure] else ""
+    return speed_text(artifact[figure])
 
 
 def advantage_cell(artifact: Row, figure: str) -> str:
