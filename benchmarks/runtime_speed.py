@@ -125,7 +125,7 @@ def keep(data: Data) -> None:
     kept.write(PAGE, page(PAGE.read_text(encoding="utf-8"), data))
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -145,13 +145,20 @@ def main() -> None:
         parser.error(
             f"a depth of {deepest} and {args.count} tokens exceed --context {args.context}"
         )
+    return args
+
+
+def main() -> None:
+    args = arguments()
     built = build(args.build, args.context, args.only) if args.build else []
     artifacts = [*built, *args.artifacts]
     data = kept.read(DATA)
     for depth in args.depths if artifacts else []:
         record = measure(artifacts, depth, args)
-        order = [f"context {args.context}, depth {each}" for each in (*DEPTHS, 32000)]
-        data["records"] = kept.replaced(data["records"], record, order)
+        data["records"] = sorted(
+            kept.replaced(data["records"], record, []),
+            key=lambda one: (one["context"], speed_page.at(one)),
+        )
         if not args.dry:
             keep(data)
     if not args.dry:
