@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kept import REPO, Row, as_json
+from benchmarks.kept import REPO, Row, as_json, page_part
 from benchmarks.kl_chart import Point, chart
 from benchmarks.speed_page import session as speed_session
 
 DATA = Path(__file__).with_name("quality.json")
 PAGE = REPO / "docs" / "quality.md"
+README = REPO / "README.md"
 CHART = REPO / "docs" / "images" / "quality.svg"
 EVIDENCE = REPO / "llm_export" / "data" / "quant_evidence.json"
 Data = dict[str, Any]
@@ -63,7 +64,7 @@ python benchmarks/quality_table.py --rows --speed
 def page(data: Data) -> str:
     """The text of docs/quality.md."""
     rows, rivals = data["rows"], data["rivals"]
-    longest = max(rows, key=lambda row: row["positions"])
+    longest = max(rows, key=lambda row: row["positions"] or 0)
     outside = [row for row in rows if row["option"] and not on_chart(row)]
     said = ", ".join(f"`{row['label']}` on {_called(row)}" for row in outside)
     text = _HEAD.format(
@@ -90,7 +91,7 @@ def evidence(data: Data) -> str:
     """The text of quant_evidence.json: the rows that are a quant option as it is shipped."""
     kept = [
         {"backend": row["backend"], "quant": row["option"], "bytes": row["bytes"],
-         "mean_kl": float(f"{row['mean_kl']:.2g}"), "top1": round(row["top1"], 3)}
+         "mean_kl": float(f"{row['mean_kl']:.2g}"), "top1": row["top1"] and round(row["top1"], 3)}
         for row in data["rows"]
         if row["option"] is not None
     ]  # fmt: skip
@@ -112,7 +113,21 @@ def picture(data: Data) -> str:
 
 def made(data: Data) -> dict[Path, str]:
     """Generated file -> its text."""
-    return {PAGE: page(data), CHART: picture(data), EVIDENCE: evidence(data)}
+    readme = page_part(README.read_text(encoding="utf-8"), "quality", first_table(data))
+    return {PAGE: page(data), CHART: picture(data), EVIDENCE: evidence(data), README: readme}
+
+
+def first_table(data: Data) -> str:
+    """For the first page: the shipped options on XNNPACK."""
+    rows = [row for row in data["rows"] if row["backend"] == "xnnpack" and row["option"]]
+    lines = [
+        f"| `quant={row['option']}` | {row['bytes'] / 1e6:.1f} MB | {row['mean_kl']:.2g} "
+        f"| {_number(row['top1'], '.3f')} | {_number(row['perplexity'], '.2f')} "
+        f"| {_number(row['positions'], ',')} |\n"
+        for row in sorted(rows, key=lambda row: float(row["mean_kl"]))
+    ]
+    head = "| on XNNPACK | program | mean KL to float32 | top-1 | perplexity | positions |\n"
+    return "".join([head, "|---|---|---|---|---|---|\n", *lines])
 
 
 def on_chart(row: Row) -> bool:

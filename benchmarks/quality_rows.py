@@ -41,9 +41,9 @@ class Variant:
         """The quant option, if it is measured as it is shipped."""
         return self.label if self.words == (f"quant={self.label}",) else None
 
-    def command(self, out: Path) -> list[str]:
+    def command(self, out: Path, positions: int = POSITIONS) -> list[str]:
         return ["llm-export", "run", RECIPE, f"backend={self.backend}", *self.words,
-                f"verify.positions={POSITIONS}", "benchmark=off", f"out={out}"]  # fmt: skip
+                f"verify.positions={positions}", "benchmark=off", f"out={out}"]  # fmt: skip
 
     def obstacle(self) -> str | None:
         """Why this machine cannot lower it; None if it can."""
@@ -73,14 +73,14 @@ VARIANTS = {
 }  # fmt: skip
 
 
-def build(variant: Variant, out: Path, rebuild: bool) -> None:
+def build(variant: Variant, out: Path, rebuild: bool, positions: int) -> None:
     """Export it, unless its bundle exists.
 
     Raises:
         subprocess.CalledProcessError: the run failed.
     """
     if rebuild or not (out / "run.json").is_file() or not (out / "manifest.json").is_file():
-        words = variant.command(out)
+        words = variant.command(out, positions)
         print(shlex.join(words), flush=True)
         subprocess.run([sys.executable, "-m", "llm_export", *words[1:]], check=True, cwd=REPO)
 
@@ -94,7 +94,7 @@ def row_of(variant: Variant, out: Path) -> Row:
     choices = facts["quantize"]["quantization"]
     weights = sum(c["shape"][0] * c["shape"][1] for c in choices if not c.get("shared_with"))
     interval = (compared.get("intervals") or {}).get("mean_kl")
-    said = provenance(shlex.join(variant.command(Path("OUT"))), "executorch", "torch")
+    said = provenance(_told(variant, record), "executorch", "torch")
     return {
         "name": variant.name,
         "backend": variant.backend,
@@ -114,3 +114,8 @@ def row_of(variant: Variant, out: Path) -> Row:
         **said,
         "measured": record["started"][:10],
     }
+
+
+def _told(variant: Variant, record: Row) -> str:
+    """The command of a run, with the number of positions that it had."""
+    return shlex.join(variant.command(Path("OUT"), record["recipe"]["verify"]["positions"]))

@@ -26,7 +26,7 @@ sys.path.insert(0, str(REPO))
 
 from benchmarks import kept, quality_page, speed_page  # noqa: E402
 from benchmarks.quality_rivals import RIVALS, measure  # noqa: E402
-from benchmarks.quality_rows import VARIANTS, build, row_of  # noqa: E402
+from benchmarks.quality_rows import POSITIONS, VARIANTS, build, row_of  # noqa: E402
 
 OPTIONS_IN_TURNS = ("xnnpack 8da4w", "xnnpack 8da4w_asym", "xnnpack 8da4w_asym_small",
                     "xnnpack 8da8w", "xnnpack 8da8w, 8-bit KV cache", "xnnpack none")  # fmt: skip
@@ -37,25 +37,25 @@ def folder(out: Path, name: str) -> Path:
     return out / name.replace(", ", "_").replace(" ", "_")
 
 
-def measure_row(data: quality_page.Data, name: str, out: Path, rebuild: bool) -> str | None:
+def measure_row(name: str, out: Path, rebuild: bool, positions: int) -> str | None:
     """Measure it and keep it; why not, if that is impossible here."""
     rival = RIVALS.get(name)
     if reason := (rival or VARIANTS[name]).obstacle():
         return reason
     print(f"measuring {name}", file=sys.stderr, flush=True)
     if rival is not None:
-        data["rivals"] = kept.replaced(data["rivals"], measure(rival), list(RIVALS))
+        keep("rivals", measure(rival, positions), list(RIVALS))
         return None
     variant, bundle = VARIANTS[name], folder(out, name)
     try:
-        build(variant, bundle, rebuild)
+        build(variant, bundle, rebuild, positions)
     except subprocess.CalledProcessError as error:
         return f"the run failed: {shlex.join(error.cmd[1:])}"
-    data["rows"] = kept.replaced(data["rows"], row_of(variant, bundle), list(VARIANTS))
+    keep("rows", row_of(variant, bundle), list(VARIANTS))
     return None
 
 
-def measure_speed(data: quality_page.Data, out: Path, rounds: int, count: int) -> None:
+def measure_speed(out: Path, rounds: int, count: int) -> None:
     """Speed of the bundles that are there, in turns; a row of ``speeds`` instead of the last."""
     from llm_export import api
     from runtime_py.benchmark.arguments import end_progress, show_progress
@@ -70,14 +70,19 @@ def measure_speed(data: quality_page.Data, out: Path, rounds: int, count: int) -
     finally:
         end_progress()
     said = kept.provenance("python benchmarks/quality_table.py --rows --speed", "executorch")
-    name, model = "XNNPACK, zero points", f"{data['model']} on XNNPACK"
-    row = speed_page.record(name, found, said, model)
-    data["speeds"] = kept.replaced(data["speeds"], row, [name])
+    name, model = "XNNPACK, zero points", f"{kept.read(quality_page.DATA)['model']} on XNNPACK"
+    keep("speeds", speed_page.record(name, found, said, model), [name])
 
 
-def keep(data: quality_page.Data) -> None:
-    """Write the data and all that is rendered from it."""
+def keep(part: str, row: kept.Row, order: list[str]) -> None:
+    """Write the row beside those that are kept by now, and all that is rendered from them."""
+    data = kept.read(quality_page.DATA)
+    data[part] = kept.replaced(data[part], row, order)
     kept.write(quality_page.DATA, kept.as_json(data))
+    render(data)
+
+
+def render(data: quality_page.Data) -> None:
     for file, text in quality_page.made(data).items():
         kept.write(file, text)
 
@@ -90,21 +95,21 @@ def main() -> int:
     names = [*VARIANTS, *RIVALS]
     parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME",
                         help=f"of {', '.join(map(repr, names))}; none: only render")  # fmt: skip
+    parser.add_argument("--positions", type=int, default=POSITIONS, help="of text, at least")
     parser.add_argument("--rebuild", action="store_true", help="export again what is in --out")
     parser.add_argument("--speed", action="store_true", help="measure the speed of the bundles")
     parser.add_argument("--rounds", type=int, default=5, help="of --speed")
     parser.add_argument("--count", type=int, default=64, help="tokens that --speed decodes")
     given = parser.parse_args()
-    data = kept.read(quality_page.DATA)
-    failed = []
+    render(kept.read(quality_page.DATA))
+    out, failed = given.out.resolve(), []
     for name in given.rows:
-        if reason := measure_row(data, name, given.out.resolve(), given.rebuild):
+        if reason := measure_row(name, out, given.rebuild, given.positions):
             failed.append(f"{name} is not measured, and keeps its row: {reason}")
-        keep(data)
     if given.speed:
-        measure_speed(data, given.out.resolve(), given.rounds, given.count)
-    keep(data)
-    print(*failed, sep="\n", file=sys.stderr)
+        measure_speed(out, given.rounds, given.count)
+    for line in failed:
+        print(line, file=sys.stderr)
     return 1 if any("the run failed" in line for line in failed) else 0
 
 

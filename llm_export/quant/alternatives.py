@@ -36,14 +36,14 @@ class Evidence:
         quant: name of the option.
         bytes: of the program.
         mean_kl: to the float32 model, in nats.
-        top1: share of positions with the same most likely token.
+        top1: share of positions with the same most likely token; None: not kept.
     """
 
     backend: str
     quant: str
     bytes: int
     mean_kl: float
-    top1: float
+    top1: float | None
 
 
 @dataclass(frozen=True)
