@@ -168,7 +168,7 @@ def _notes(own: Sequence[Row], beside: Sequence[Row]) -> list[str]:
 
 def _circumstances(row: Row) -> str:
     """How, where and when a row was measured."""
-    parts = [_COMPARED[row.get("compared")]] if "backend" in row else ["the tool's own weights"]
+    parts = [_COMPARED[row["compared"]]] if "backend" in row else ["the tool's own weights"]
     if row.get("positions"):
         parts.append(f"{row['positions']:,} positions")
     if row.get("source"):

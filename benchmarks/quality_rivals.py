@@ -52,19 +52,19 @@ def measure(rival: Rival, positions: int = POSITIONS) -> Row:
     import torch
 
     from llm_export.metrics.comparison import Comparison
+    from llm_export.metrics.kept_logits import KeptLogits
 
     recipe, loaded = _float_model()
     texts, prefill = _texts(recipe, loaded, positions)
     model = loaded.model
-    with tempfile.TemporaryFile() as file:
+    found = Comparison()
+    with tempfile.TemporaryDirectory() as folder, KeptLogits(Path(folder)) as reference:
         for window in texts:
-            torch.save(_eager(model)(window[:-1])[prefill - 1 :], file)
-        file.seek(0)
+            reference.add(_eager(model)(window[:-1])[prefill - 1 :])
         logits, size = rival.prepare(model)
-        found = Comparison()
-        for window in texts:
-            wanted, targets = torch.load(file), torch.tensor(window[prefill:])
-            found.add(logits(window[:-1])[prefill - 1 :], wanted, targets)
+        for at, window in enumerate(texts):
+            targets = torch.tensor(window[prefill:])
+            found.add(logits(window[:-1])[prefill - 1 :], reference[at], targets)
             found.end_window()
     result = found.result()
     command = f'python benchmarks/quality_table.py --rows "{rival.name}"'

@@ -39,7 +39,7 @@ def test_the_package_has_the_shipped_options_of_the_page() -> None:
 
 
 def test_a_row_replaces_that_of_its_name_and_no_other() -> None:
-    rows = [{"name": "old"}, {"name": "b", "of": 1}]
+    rows: list[kept.Row] = [{"name": "old"}, {"name": "b", "of": 1}]
     assert kept.replaced(rows, {"name": "a"}, ["a", "b"]) == [
         {"name": "a"}, {"name": "b", "of": 1}, {"name": "old"}
     ]  # fmt: skip
