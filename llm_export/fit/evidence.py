@@ -80,7 +80,7 @@ def _is_shipped(recipe: Recipe) -> bool:
 def _figures() -> tuple[_Figure, ...]:
     known = measured()
     options = [
-        _Figure(known.option, known.model, known.backend, row.quant, row.mean_kl)
+        _Figure(known.option, known.model, row.backend, row.quant, row.mean_kl)
         for row in known.rows
     ]
     return (*options, *_of_recipes())

@@ -32,21 +32,23 @@ class Evidence:
     """A measured option.
 
     Attributes:
+        backend: that ran the program, or of its lowered graph.
         quant: name of the option.
         bytes: of the program.
         mean_kl: to the float32 model, in nats.
-        top1: share of positions with the same most likely token.
+        top1: share of positions with the same most likely token; None: not kept.
     """
 
+    backend: str
     quant: str
     bytes: int
     mean_kl: float
-    top1: float
+    top1: float | None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What ``data/quant_evidence.json`` holds: options on one model and backend.
+    """What ``data/quant_evidence.json`` holds: options on one model and several backends.
 
     Attributes:
         option: the model's option.
@@ -54,12 +56,13 @@ class Measured:
 
     model: str
     option: str
-    backend: str
     rows: tuple[Evidence, ...]
 
+    def of(self, backend: str) -> tuple[Evidence, ...]:
+        return tuple(row for row in self.rows if row.backend == backend)
+
     def row(self, quant: str, backends: Sequence[str]) -> Evidence | None:
-        of_chain = self.backend == backends[0]
-        return next((row for row in self.rows if of_chain and row.quant == quant), None)
+        return next((row for row in self.of(backends[0]) if row.quant == quant), None)
 
 
 @cache
@@ -68,7 +71,7 @@ def measured() -> Measured:
     text = resources.files("llm_export.data").joinpath("quant_evidence.json").read_text("utf-8")
     body = json.loads(text)
     rows = tuple(Evidence(**row) for row in body["rows"])
-    return Measured(body["model"], body["option"], body["backend"], rows)
+    return Measured(body["model"], body["option"], rows)
 
 
 def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
@@ -82,7 +85,8 @@ def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
     known, own = measured(), measured().row(quant.name, backends)
     able = [name for name in shipped_rules() if _supported(name, backends)]
     if own is not None:
-        rows = [r for r in known.rows if r.quant in able and r.bytes <= SAME_SIZE * own.bytes]
+        same = [r for r in known.of(own.backend) if r.bytes <= SAME_SIZE * own.bytes]
+        rows = [row for row in same if row.quant in able]
         best = min(rows, key=lambda row: row.mean_kl, default=own)
         if best.mean_kl < own.mean_kl:
             return f"quant={best.quant} at the same size: {_told(best, own, known)}"
@@ -98,7 +102,7 @@ def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
 def _told(other: Evidence, own: Evidence, known: Measured) -> str:
     return (
         f"mean KL {other.mean_kl:.2g} instead of {own.mean_kl:.2g} at {other.bytes / 1e6:.0f} "
-        f"instead of {own.bytes / 1e6:.0f} MB, measured with {known.model} on {known.backend}"
+        f"instead of {own.bytes / 1e6:.0f} MB, measured with {known.model} on {own.backend}"
     )
 
 
