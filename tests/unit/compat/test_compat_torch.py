@@ -77,19 +77,21 @@ def test_graphs_are_written_out_when_they_are_called_or_read(program: ExportedPr
     graph = copy.deepcopy(program.graph)
     with light_graphs():
         module = torch.fx.GraphModule(torch.nn.Module(), graph)
-        assert not hasattr(module, "_code")
+        assert "_code" not in vars(module)
         assert "torch.ops.aten.linear" in module.code
         source = NodeSource(next(iter(graph.nodes)))
         assert copy.deepcopy(source) is source
         called = program.module()
-        assert not hasattr(called, "_code")
+        assert "_code" not in vars(called)
         assert torch.equal(called(torch.ones(1, 4)), program.module()(torch.ones(1, 4)))
-        assert hasattr(called, "_code")
+        assert "_code" in vars(called)
         assert "linear" in module.recompile().src
         later = program.module()
+        assert str(later) == "GraphModule()"
+    assert "def forward" in str(copy.deepcopy(later))
     assert torch.equal(later(torch.ones(1, 4)), called(torch.ones(1, 4)))
     assert copy.deepcopy(source) is not source
-    assert hasattr(torch.fx.GraphModule(torch.nn.Module(), graph), "_code")
+    assert "_code" in vars(torch.fx.GraphModule(torch.nn.Module(), graph))
 
 
 def test_new_composite_operators_are_found() -> None:
