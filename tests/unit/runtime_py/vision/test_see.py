@@ -32,7 +32,6 @@ from runtime_py.vision.program import SeeingProgram
 from runtime_py.vision.rows import Place, Rows
 
 
-
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
     return once(see_bundles.make, "bundle that sees")
