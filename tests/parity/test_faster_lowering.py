@@ -65,7 +65,9 @@ def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["model=tiny_t5", "backend=portable"], marks=pytest.mark.slow),
+        pytest.param(
+            ["model=tiny_embed", "model.config.num_hidden_layers=1"], marks=pytest.mark.slow
+        ),
         pytest.param(["model=tiny", "quant=8da4w", "backend=xnnpack"], marks=pytest.mark.release),
     ],
 )
