@@ -188,8 +188,8 @@ def quantized_bundle(export: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def recurrent_bundle(once: Callable[..., Path]) -> Path:
-    """A tiny LFM2: short convolutions, and a layer of attention."""
-    config = ["vocab_size=320", "hidden_size=64", "num_hidden_layers=3", "num_attention_heads=4",
+    """A tiny LFM2: a layer of short convolutions, and one of attention."""
+    config = ["vocab_size=320", "hidden_size=64", "num_hidden_layers=2", "num_attention_heads=4",
               "num_key_value_heads=2", "block_ff_dim=128", "block_auto_adjust_ff_dim=false",
               "full_attn_idxs=[1]"]  # fmt: skip
     words = ["model=lfm2_350m", "checkpoint.hf_id=null", "checkpoint.random_seed=0",

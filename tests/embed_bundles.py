@@ -1,16 +1,19 @@
-"""A bundle that embeds, made by hand: a tiny encoder of torch, lowered to portable kernels."""
+"""A bundle that embeds, from a whole run of a tiny BERT with random weights."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from encoder_models import reference, save
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
+
+from llm_export import api
 
 WORDS = [
     "the", "a", "cat", "dog", "sat", "ran", "on", "mat", "road", "sun", "moon", "rain", "shines",
@@ -25,25 +28,31 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+CONFIG: dict[str, Any] = {
+    "vocab_size": len(VOCABULARY), "hidden_size": HIDDEN, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": LENGTH,
+    "type_vocab_size": 1, "pad_token_id": 0, "hidden_act": "relu",
+}  # fmt: skip
+
+
 class TinyEncoder(nn.Module):
-    """An embedding, one layer of attention, the mean of the tokens, length 1."""
+    """transformers' BERT, the mean of the tokens, length 1."""
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.table = nn.Embedding(len(VOCABULARY), HIDDEN)
-        self.query, self.key, self.value, self.out = (nn.Linear(HIDDEN, HIDDEN) for _ in range(4))
+        self.bert: Any = reference("bert", **CONFIG)
+        self.table = self.bert.embeddings.word_embeddings
+        self.out = self.bert.encoder.layer[0].output.dense
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        hidden = self.table(ids)
-        # Not a chunk of one product: ExecuTorch's verifier takes len() of its parts, and so fixes a
-        # dynamic batch (exir/verification/arg_validator.py).
-        keep = mask.float().unsqueeze(1)
-        scores = self.query(hidden) @ self.key(hidden).transpose(1, 2) + (keep - 1) * 1e9
-        hidden = hidden + self.out(scores.softmax(-1) @ self.value(hidden))
+        hidden: Tensor = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.float().unsqueeze(-1)
-        mean = (hidden * weights).sum(1) / weights.sum(1)
-        return mean / (mean * mean).sum(-1, keepdim=True).sqrt()
+        return nn.functional.normalize((hidden * weights).sum(1) / weights.sum(1), dim=-1)
+
+
+@cache
+def encoder() -> TinyEncoder:
+    return TinyEncoder().eval()
 
 
 def tokenizer() -> Tokenizer:
@@ -62,73 +71,40 @@ def tokenizer() -> Tokenizer:
 
 
 def make(folder: Path, *, lengths: list[int] | None = None) -> None:
-    """Write a bundle; ``lengths``: fixed lengths, or None for any length and batch."""
-    folder.mkdir()
-    (folder / "model.pte").write_bytes(_program(lengths))
-    tokenizer().save(str(folder / "tokenizer.json"))
-    write_manifest(folder, lengths=lengths)
+    """A whole run, from a folder of sentence-transformers to a bundle.
 
-
-def _program(lengths: list[int] | None) -> bytes:
-    from executorch.exir import ExecutorchBackendConfig, to_edge
-    from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
-
-    model, exported = TinyEncoder().eval(), {}
-    for length in lengths or [LENGTH]:
-        ids = torch.ones(BATCH, length, dtype=torch.int64)
-        shapes = None
-        if lengths is None:
-            both = {0: torch.export.Dim("batch", max=BATCH), 1: torch.export.Dim("n", max=length)}
-            shapes = (both, both)
-        name = "forward" if length == (lengths or [LENGTH])[-1] else f"forward_{length}"
-        exported[name] = torch.export.export(
-            model, (ids, torch.ones_like(ids)), dynamic_shapes=shapes, strict=False
-        )
-    config = ExecutorchBackendConfig(sym_shape_eval_pass=ConstraintBasedSymShapeEvalPass())
-    return bytes(to_edge(exported).to_executorch(config).buffer)
+    Args:
+        lengths: fixed lengths, or None for any length and batch.
+    """
+    with TemporaryDirectory() as checkpoint:
+        save(encoder().bert, Path(checkpoint), {"pooling_mode_mean_tokens": True},
+             prompts=SETTINGS["prompts"], similarity_fn_name="cosine")  # fmt: skip
+        tokenizer().save(f"{checkpoint}/tokenizer.json")
+        words = [
+            "model=auto", "model.task=embed", f"checkpoint.path={checkpoint}", "backend=portable",
+            f"model.task_options.max_batch={BATCH}",
+            f"model.task_options.lengths={lengths or 'null'}",
+            f"model.task_options.matryoshka={SETTINGS['matryoshka']}",
+            "verify.positions=20", "benchmark=off",
+        ]  # fmt: skip
+        api.run(None, words, out=folder, quiet=True)
 
 
 def write_manifest(folder: Path, **changes: Any) -> None:
-    """Of a folder with model.pte and tokenizer.json.
+    """Change a bundle's manifest.
 
     Args:
         changes: of the task's settings.
     """
-    files = {
-        name: {"bytes": (folder / name).stat().st_size,
-               "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
-        for name in ("model.pte", "tokenizer.json")
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(_manifest(files, {**SETTINGS, **changes})))
-
-
-def _manifest(files: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    lengths = settings["lengths"] or [LENGTH]
-    methods = [*(f"forward_{n}" for n in lengths[:-1]), "forward"]
-    return {
-        "format": 1,
-        "name": "tiny_embed",
-        "created": "2026-11-29T00:00:00+00:00",
-        "producer": {"llm_export": "0"},
-        "model": {"name": "tiny", "family": "tiny", "checkpoint": "random", "parameters": 1456},
-        "task": {"name": "embed", "settings": dict(settings)},
-        "program": {
-            "methods": methods, "context_length": settings["max_length"],
-            "prefill_length": settings["max_length"], "dynamic_shapes": not settings["lengths"],
-            "kv_cache": False, "vocab_size": len(VOCABULARY), "logits": "none",
-        },
-        "tokenizer": {"bos_id": 2, "eos_ids": [3], "add_bos": False, "special_tokens": {}},
-        "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 1},
-        "requires": {"executorch": "1", "backends": [], "operators": []},
-        "proof": {"verified": False, "reason": "made by hand"},
-        "roles": {"program": "model.pte", "tokenizer": "tokenizer.json"},
-        "files": dict(files),
-    }  # fmt: skip
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["task"]["settings"] |= {**SETTINGS, **changes}
+    file.write_text(json.dumps(manifest))
 
 
 def expected(texts: list[str]) -> Tensor:
     """Embeddings of the eager model, one text at a time."""
-    made, model = tokenizer(), TinyEncoder().eval()
+    made, model = tokenizer(), encoder()
     made.no_padding()
     made.enable_truncation(LENGTH)
     rows = [torch.tensor([made.encode(text).ids]) for text in texts]

@@ -35,4 +35,5 @@ BACKEND = DeclaredBackend(
     make_partitioners=lambda resolved: [],
     needs=(Module("executorch.exir"),),
     exported_transform="llm_export.backends.mixed_linear:use_mixed_linear",
+    make_lowering_context="llm_export.backends.portable_lowering:faster",
 )

@@ -13,6 +13,7 @@ from llm_export.bundle.adapter_file import Place
 from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult
 from llm_export.bundle.roles import ROLES
+from llm_export.compat.light_graphs import light_graphs
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
@@ -58,6 +59,8 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
     recipe = resolved.recipe
     with ExitStack() as stack:
         stack.enter_context(any_number_of_rows())
+        if not lowering_untested():
+            stack.enter_context(light_graphs())
         stack.enter_context(one_thread())  # it is Python, and packing of small matrices
         for backend in resolved.all_backends:
             stack.enter_context(backend.lowering_context(resolved))

@@ -67,7 +67,7 @@ def test_one_method_takes_every_batch_and_length(family: str, tmp_path: Path) ->
                                    atol=2e-6, rtol=1e-5)  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.release  # a bundle of them answers in tests/unit/runtime_py/test_embedder.py
 def test_fixed_lengths_are_methods_of_their_own(tmp_path: Path) -> None:
     model = loaded(save(reference("bert", **small("bert")), tmp_path / "model"), "bert")
     program, _ = lowered(model, tmp_path / "model.pte", max_batch=1, lengths=[8, 16])

@@ -141,7 +141,8 @@ def greedy(model: Any, name: str, ids: list[int], tiles: list[Tensor], token: in
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        pytest.param("smolvlm", (), marks=pytest.mark.slow, id="smolvlm"),
+        # A smaller one answers as transformers in tests/unit/runtime_py/vision/test_see.py.
+        pytest.param("smolvlm", (), marks=pytest.mark.release, id="smolvlm"),
         pytest.param("aya_vision", (), marks=pytest.mark.slow, id="aya_vision"),
         *(pytest.param(name, (), marks=pytest.mark.release, id=name)
           for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava", "internvl",

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import torch
 from server_tools import USER
+from task_bundles import OF_TASK
 
 from llm_export import api
 from llm_export.errors import InputError, RecipeError
@@ -22,31 +23,19 @@ from runtime_py import ArgumentError, BundleRuntimeError, Transcriber, Translato
 from runtime_py.server import Settings
 from runtime_py.server.listen import background
 
-FAST = ("backend=portable", "verify.positions=64", "benchmark.repetitions=1")
-SMALL_T5 = (
-    "model=tiny_t5", "runtime.context_length=24", "model.config.num_layers=1",
-    "model.config.num_decoder_layers=1", 'model.task_options.prefixes={x: "X "}',
-)  # fmt: skip
-SMALL_WHISPER = (
-    "model=tiny_whisper", "model.config.encoder_layers=1", "model.config.decoder_layers=1",
-)  # fmt: skip
+
+@pytest.fixture(scope="session")
+def translates(once: Callable[..., Path]) -> Path:
+    return once(*OF_TASK["translate"])
 
 
 @pytest.fixture(scope="session")
-def made(once: Callable[..., Path]) -> Callable[..., Path]:
-    def make(*words: str) -> Path:
-        def run(out: Path) -> None:
-            api.run(api.compose(None, [*words, *FAST, f"out={out}"]), quiet=True)
-
-        return once(run, "bundle", *words)
-
-    return make
+def transcribes(once: Callable[..., Path]) -> Path:
+    return once(*OF_TASK["transcribe"])
 
 
-@pytest.mark.slow
-def test_a_translator(made: Callable[..., Path]) -> None:
-    bundle = made(*SMALL_T5)
-    with Translator.load(bundle) as translator:
+def test_a_translator(translates: Path) -> None:
+    with Translator.load(translates) as translator:
         greedy = translator.translate("Hello", max_new_tokens=9)
         assert greedy.finish in ("eos", "length")
         assert len(greedy.tokens) <= 9
@@ -74,16 +63,14 @@ def test_a_translator(made: Callable[..., Path]) -> None:
         with pytest.raises(ArgumentError, match="there is no setting 'beam'"):
             translator.translate("x", beam=3)
     with pytest.raises(BundleRuntimeError, match="turns a text into another"):
-        Transcriber.load(bundle)
-    parity = json.loads((bundle / "parity.json").read_text())
+        Transcriber.load(translates)
+    parity = json.loads((translates / "parity.json").read_text())
     assert parity["verdict"]["faithful"] is True
 
 
-@pytest.mark.slow
-def test_a_transcriber(made: Callable[..., Path]) -> None:
-    bundle = made(*SMALL_WHISPER)
+def test_a_transcriber(transcribes: Path) -> None:
     sound = sounds(2, 40000, 16000)[1]
-    with Transcriber.load(bundle) as transcriber:
+    with Transcriber.load(transcribes) as transcriber:
         short = transcriber.transcribe(sound[:16000], temperatures=(0.0,), max_new_tokens=6)
         assert short.language in ("en", "de")
         assert short.stats.windows == 1
@@ -114,11 +101,10 @@ def test_a_transcriber(made: Callable[..., Path]) -> None:
         with pytest.raises(ArgumentError, match="temperatures must be numbers from 0 to 10"):
             transcriber.transcribe(sound, temperatures=())
     with pytest.raises(BundleRuntimeError, match="transcribes speech"):
-        Translator.load(bundle)
+        Translator.load(transcribes)
 
 
-@pytest.mark.slow
-def test_a_server_transcribes_as_openais_does(made: Callable[..., Path]) -> None:
+def test_a_server_transcribes_as_openais_does(transcribes: Path) -> None:
     pytest.importorskip("python_multipart")
     file = io.BytesIO()
     with wave.open(file, "wb") as target:
@@ -126,7 +112,7 @@ def test_a_server_transcribes_as_openais_does(made: Callable[..., Path]) -> None
         target.writeframes(bytes(32000))
     sent = {"file": ("a.wav", file.getvalue())}
     with (
-        background(made(*SMALL_WHISPER), Settings(port=0, model_name="m")) as (address, serving),
+        background(transcribes, Settings(port=0, model_name="m")) as (address, serving),
         httpx2.Client(base_url=address, timeout=60) as client,
     ):
         found = client.post("/v1/audio/transcriptions", files=sent, data={"language": "en"})
@@ -167,11 +153,9 @@ def test_a_server_transcribes_as_openais_does(made: Callable[..., Path]) -> None
 
 
 @pytest.mark.slow
-def test_speed_profile_and_scores_are_of_the_task(
-    made: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_speed_profile_and_scores_are_of_the_task(transcribes: Path, tmp_path: Path) -> None:
     pytest.importorskip("jiwer")
-    bundle = made(*SMALL_WHISPER)
+    bundle = transcribes
     found = api.bench(bundle, decode_length=4, repetitions=1, warmup=0, threads=1)
     names = [each["name"] for each in found["measures"]]
     assert names == ["encode", "decode", "real_time"]

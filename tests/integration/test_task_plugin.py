@@ -20,23 +20,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return Environment(home / "site", home)
 
 
-def test_a_bundle_of_it_is_proven(run: Environment, tmp_path: Path) -> None:
-    done = run("run", "classify", f"out={tmp_path / 'made'}", "model.task_options.scale=2.0")
+def test_a_bundle_of_it_is_proven_and_verbs_of_language_models_refuse_it(
+    run: Environment, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    done = run("run", "classify", f"out={made}", "model.task_options.scale=2.0")
     assert "numerically faithful   yes" in done.stdout
     assert "largest difference of a score" in done.stdout
     assert "try it: classify" in done.stdout
-    manifest = json.loads((tmp_path / "made/manifest.json").read_text())
+    manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["task"] == {"name": "classify", "settings": {"labels": 3}}
     assert manifest["proof"]["verified"]
-    assert "labels [" in (tmp_path / "made/report.md").read_text()
-    page = (tmp_path / "made/report.html").read_text()
+    assert "labels [" in (made / "report.md").read_text()
+    page = (made / "report.html").read_text()
     assert "largest loss of a score" in page
     assert "Chat template in apps" not in page
 
-
-def test_verbs_of_language_models_refuse_it(run: Environment, tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    assert run("run", "classify", f"out={made}", "verify=off").returncode == 0
     assert "methods forward" in run("verify", str(made)).stdout
     measured = json.loads(run("bench", str(made), "--json").stdout)
     assert [each["name"] for each in measured["measures"]] == ["calls"]

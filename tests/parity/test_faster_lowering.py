@@ -62,6 +62,35 @@ def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> 
     assert once == plain
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(
+            ["model=tiny_embed", "model.config.num_hidden_layers=1"], marks=pytest.mark.slow
+        ),
+        pytest.param(["model=tiny", "quant=8da4w", "backend=xnnpack"], marks=pytest.mark.release),
+    ],
+)
+def test_same_bytes_from_light_graphs(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*words, "runtime.context_length=24", "verify=off", "benchmark=off"]
+
+    def made(name: str) -> bytes:
+        bundle = api.run(None, words, out=tmp_path / name, quiet=True).bundle
+        return (bundle / "model.pte").read_bytes()
+
+    light = made("light")
+    for stage in ("llm_export.stages.lower", "llm_export.stages.programs.lower"):
+        monkeypatch.setattr(f"{stage}.light_graphs", nullcontext)
+    monkeypatch.setattr("llm_export.backends.portable_lowering.decomposed_once", nothing)
+    assert made("plain") == light
+
+
+def nothing(*, together: bool) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 PASSES = [
     pytest.param(["quant=8da4w"], marks=pytest.mark.release),
     pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),

@@ -158,7 +158,7 @@ def test_the_composable_decoder_reads_torchtunes_files(variant: str, models: Any
 @pytest.mark.parametrize(
     ("variant", "attention"),
     [
-        pytest.param("qwen2", "custom_op", marks=pytest.mark.slow),
+        pytest.param("qwen2", "custom_op", marks=pytest.mark.release),
         pytest.param("gemma2", "plain", marks=pytest.mark.release),
     ],
 )

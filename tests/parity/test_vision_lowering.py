@@ -21,7 +21,7 @@ _OUTSIDE = {"aten.native_layer_norm", "aten.mean.dim", "aten.expand_copy"}
     "name",
     [
         pytest.param("gemma3", marks=pytest.mark.slow),
-        pytest.param("llava", marks=pytest.mark.slow),
+        pytest.param("llava", marks=pytest.mark.release),
         pytest.param("lfm2_vl", marks=pytest.mark.release),
     ],
 )

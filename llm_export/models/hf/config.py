@@ -120,7 +120,20 @@ def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClas
             if task is None or other
             else f"model.task={task}",
         )
+    _drop_padding_outside(config, raw)
     return with_trained_rope(config)
+
+
+def _drop_padding_outside(config: Any, raw: Mapping[str, Any]) -> None:
+    """Where only the class's default says which token is padding, a small vocabulary may be
+    without it: then none is, and ``nn.Embedding`` takes no other."""
+    padding = None if "pad_token_id" in raw else vars(config).get("pad_token_id")
+    size = None if padding is None else getattr(config, "vocab_size", None)
+    if isinstance(padding, int) and isinstance(size, int) and padding >= size:
+        config.pad_token_id = None
+    for name in type(config).sub_configs:
+        if (part := getattr(config, name, None)) is not None:
+            _drop_padding_outside(part, raw.get(name) or {})
 
 
 def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from torch import nn
 
 from llm_export.bundle.roles import ROLES
+from llm_export.compat.light_graphs import light_graphs
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
@@ -44,6 +45,8 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
     recipe, quantized = resolved.recipe, artifact.quantized
     with ExitStack() as stack:
         stack.enter_context(any_number_of_rows())
+        if not lowering_untested():
+            stack.enter_context(light_graphs())
         stack.enter_context(one_thread())
         for backend in resolved.backends:
             stack.enter_context(backend.lowering_context(resolved))

@@ -24,7 +24,7 @@ Said = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    return once(embed_bundles.make, "embed bundle by hand")
+    return once(embed_bundles.make, "bundle that embeds")
 
 
 @pytest.fixture

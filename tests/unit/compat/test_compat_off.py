@@ -41,6 +41,7 @@ PRIVATE = (
     "llm_export.layer_reuse.tensor_specs.spec_copy",
     "llm_export.stages.lowering.dedup_constants.read_header",
     "llm_export.stages.lower.forget_traces",
+    "llm_export.stages.lower.light_graphs",
 )
 """What has another shape in the other ExecuTorch."""
 

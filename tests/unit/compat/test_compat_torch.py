@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._export import utils
 from torch.export import ExportedProgram
+from torch.fx.traceback import NodeSource
 
 from llm_export.compat.exported_program import over, set_signature
 from llm_export.compat.fake_loading import needs_values, without_values
 from llm_export.compat.fake_values import tree_leaves, tree_map
+from llm_export.compat.light_graphs import light_graphs
 from llm_export.compat.module_state import file_offset, is_view, own_buffers, own_tensors
 from llm_export.compat.pickled_names import TRUSTED
 from llm_export.compat.run_decompositions import Plain, run_decompositions_by
@@ -67,6 +71,36 @@ def test_decompositions_are_run_by_a_function(program: ExportedProgram) -> None:
         program.run_decompositions()  # the default table is torch's own matter
     assert tables == [{}]
     assert ExportedProgram.run_decompositions is plain
+
+
+def test_graphs_are_written_out_when_they_are_called_or_read(program: ExportedProgram) -> None:
+    graph = copy.deepcopy(program.graph)
+    with light_graphs():
+        module = torch.fx.GraphModule(torch.nn.Module(), graph)
+        assert "_code" not in vars(module)
+        assert "torch.ops.aten.linear" in module.code
+        source = NodeSource(next(iter(graph.nodes)))
+        assert copy.deepcopy(source) is source
+        called = program.module()
+        assert "_code" not in vars(called)
+        assert torch.equal(called(torch.ones(1, 4)), program.module()(torch.ones(1, 4)))
+        assert "_code" in vars(called)
+        assert "linear" in module.recompile().src
+        later = program.module()
+        assert str(later) == "GraphModule()"
+    assert "def forward" in str(copy.deepcopy(later))
+    assert torch.equal(later(torch.ones(1, 4)), called(torch.ones(1, 4)))
+    assert copy.deepcopy(source) is not source
+    assert "_code" in vars(torch.fx.GraphModule(torch.nn.Module(), graph))
+
+
+def test_new_composite_operators_are_found() -> None:
+    with light_graphs():
+        utils._materialize_cpp_cia_ops()
+        with torch.library._scoped_library("later", "DEF") as library:
+            library.define("twice(Tensor x) -> Tensor")
+            library.impl("twice", lambda x: x * 2, "CompositeImplicitAutograd")
+            assert torch.ops.later.twice.default in utils._collect_all_valid_cia_ops()
 
 
 def test_trees() -> None:

@@ -62,12 +62,24 @@ def test_a_shipped_recipe_is_named_by_its_choices(
 OPTIONS = {group: Composer().options(group) for group in GROUPS}
 
 
-@pytest.mark.parametrize("number", range(max(map(len, OPTIONS.values()))))
+OTHERS = {group: names for group, names in OPTIONS.items() if group != "model"}
+
+
+@pytest.mark.parametrize("name", OPTIONS["model"])
+def test_every_model_composes_and_describes_itself(
+    name: str, composed: Callable[..., Composed]
+) -> None:
+    """Alone, as other tests compose it: once for all of them."""
+    assert composed(f"model={name}").recipe.model.name == name
+    assert Composer().describe("model", name)[0], f"model/{name} has no description"
+
+
+@pytest.mark.parametrize("number", range(max(map(len, OTHERS.values()))))
 def test_every_option_composes_and_describes_itself(
     number: int, composed: Callable[..., Composed]
 ) -> None:
     """One of each group at a time, since a composition takes long."""
-    chosen = {group: names[number % len(names)] for group, names in OPTIONS.items()}
+    chosen = {group: names[number % len(names)] for group, names in OTHERS.items()}
     recipe = composed(*(f"{group}={option}" for group, option in chosen.items())).recipe
     for group, option in chosen.items():
         assert getattr(recipe, group).name == option

@@ -112,7 +112,7 @@ def test_it_chats_with_what_the_lock_names_and_nothing_else(
 
 
 def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path: Path) -> None:
-    bundle = once(embed_bundles.make, "embed bundle by hand")
+    bundle = once(embed_bundles.make, "bundle that embeds")
     done = api.deploy(bundle, "python", tmp_path / "app")
     assert done.steps[-1] == '.venv/bin/python embed.py "A text" "Another one"'
     app = tmp_path / "app"
@@ -127,7 +127,7 @@ def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path:
 
 @pytest.mark.slow
 def test_the_script_of_a_verb_runs(once: Callable[..., Path], tmp_path: Path) -> None:
-    api.deploy(once(embed_bundles.make, "embed bundle by hand"), "python", tmp_path / "app")
+    api.deploy(once(embed_bundles.make, "bundle that embeds"), "python", tmp_path / "app")
     done = subprocess.run(
         [sys.executable, tmp_path / "app/embed.py", "the sun"], capture_output=True, text=True
     )

@@ -25,7 +25,7 @@ TEXTS = ["the sun shines", "a dog ran", "rain falls at night"]
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    return once(embed_bundles.make, "embed bundle by hand")
+    return once(embed_bundles.make, "bundle that embeds")
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_a_limit_is_widened_by_the_noise_floor_and_not_without_end() -> None:
 
 
 class Tiny(TaskModel):
-    """The model of the bundle by hand."""
+    """The model of the bundle."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def subject(bundle: Path | None, exported: Tiny, *, rules: tuple[str, ...] = ())
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    return once(embed_bundles.make, "embed bundle by hand")
+    return once(embed_bundles.make, "bundle that embeds")
 
 
 def test_a_program_is_compared_with_both_models(bundle: Path) -> None:

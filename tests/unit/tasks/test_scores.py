@@ -30,7 +30,7 @@ from runtime_py import ArgumentError, Transcriber, Translator
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    return once(embed_bundles.make, "embed bundle by hand")
+    return once(embed_bundles.make, "bundle that embeds")
 
 
 def write(folder: Path, *examples: Any) -> Path:

@@ -45,6 +45,12 @@ def small_whisper() -> Any:
     return hf_whisper(encoder_layers=1, decoder_layers=1)
 
 
+def test_a_default_padding_token_outside_the_vocabulary_is_none() -> None:
+    config = {"model_type": "whisper", "vocab_size": 320}
+    assert transformers_config(config, auto=SPEECH).pad_token_id is None
+    assert transformers_config({**config, "pad_token_id": 7}, auto=SPEECH).pad_token_id == 7
+
+
 def folder_of(hf: Any, front: Mapping[str, Any] | None, folder: Path, **said: Any) -> Path:
     save(hf, folder)
     if front is not None:

@@ -1,4 +1,4 @@
-"""Images in prompts, conversations, sessions and requests, with a tiny program of three methods."""
+"""Images in prompts, conversations, sessions and requests, with the bundle of a tiny model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import see_bundles
 import torch
 from images import encoded, picture
-from see_bundles import EACH, greedy, write_manifest
+from see_bundles import EACH, IMAGE, greedy, write_manifest
 from server_tools import asked, error_of
 
 from llm_export import api
@@ -31,12 +31,10 @@ from runtime_py.token_ids import FIRST_ROW
 from runtime_py.vision.program import SeeingProgram
 from runtime_py.vision.rows import Place, Rows
 
-IMAGE = 257
-
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    return once(see_bundles.make, "see bundle by hand")
+    return once(see_bundles.make, "bundle that sees")
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""Work that torch does each time it makes or changes a graph, and that lowering never uses.
+
+A lowering makes hundreds of graphs. For each, torch writes and compiles Python source, though
+passes interpret graphs node by node, and ExecuTorch writes some out again for log messages that
+are off. For each node torch copies the whole history of the nodes that it was made from, which
+nothing changes. Each decomposition looks up all composite operators once per namespace. Written
+for torch 2.13. The patches hold only inside the context.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.fx import GraphModule
+from torch.fx.graph import _PyTreeCodeGen
+from torch.fx.traceback import NodeSource
+
+Recompile = Callable[[GraphModule], Any]
+
+
+@contextmanager
+def light_graphs() -> Iterator[None]:
+    """Context in which the source of a graph is written and compiled when it is first called or
+    read, a graph as a text is short unless debug messages are on, the history of nodes is shared,
+    and composite operators are looked up when there are new ones.
+    """
+    from torch._export import utils
+
+    recompile, look_up = GraphModule.recompile, utils._materialize_cpp_cia_ops
+    known: list[str] = []
+
+    def deferred(self: GraphModule) -> Any:
+        codegen = self._graph._codegen
+        if isinstance(codegen, _PyTreeCodeGen):
+            info = codegen.pytree_info
+            self._in_spec, self._out_spec = info.in_spec, info.out_spec
+        self.__dict__.pop("_code", None)
+        kind: Any = type(self)  # each graph module has a class of its own
+        kind._code, kind.forward = _Made(recompile, "_code"), _Made(recompile, "forward")
+        return _Later(lambda: recompile(self))
+
+    def looked_up() -> None:
+        found = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
+        if found != known:
+            look_up()
+            known[:] = found
+
+    patches: list[tuple[Any, str, Any]] = [
+        (GraphModule, "recompile", deferred),
+        (NodeSource, "__deepcopy__", lambda self, memo: self),
+        (utils, "_materialize_cpp_cia_ops", looked_up),
+    ]
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        patches.append((GraphModule, "__str__", lambda self: f"{type(self).__name__}()"))
+    former = [vars(owner).get(name) for owner, name, _ in patches]
+    for owner, name, patch in patches:
+        setattr(owner, name, patch)
+    try:
+        yield
+    finally:
+        for (owner, name, _), plain in zip(patches, former, strict=True):
+            if plain is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, plain)
+
+
+class _Made:
+    """An attribute that ``recompile`` replaces, for a graph module that is not compiled yet."""
+
+    def __init__(self, recompile: Recompile, name: str) -> None:
+        self._recompile, self._name = recompile, name
+
+    def __get__(self, module: GraphModule | None, kind: type) -> Any:
+        if module is None:
+            return self
+        self._recompile(module)
+        return getattr(module, self._name)
+
+
+class _Later:
+    """What ``recompile`` returns, made when something of it is read."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)
