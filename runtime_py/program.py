@@ -19,15 +19,14 @@ from runtime_py.native_log import captured_native_log
 from runtime_py.parked import Parked
 from runtime_py.program_check import check_program, state_memory
 from runtime_py.program_error import program_problem
-from runtime_py.program_file import load_operators, opened_program, warm_up_imports
+from runtime_py.program_file import loaded_methods, opened_program, warm_up_imports
 from runtime_py.program_header import check_program_header
 from runtime_py.program_state import Copied, ProgramState, StateTensor, state_tensors
 from runtime_py.rows import Rows, SavedRows
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
-from runtime_py.zero_pages import give_back_zeros
 
-__all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
+__all__ = ["Program", "set_threads", "thread_count", "warm_up_imports"]
 
 
 _CHUNK = 256
@@ -122,8 +121,7 @@ class Program:
                 }
                 if state and cache_io is None:
                     memory = state_memory(self._program, path, state)
-                    give_back_zeros(memory)
-                self._methods = {name: self._program.load_method(name) for name in steps}
+                self._methods = loaded_methods(self._program, steps, memory)
             except BundleRuntimeError:
                 raise
             except Exception as error:  # a damaged name is no UTF-8, for example
