@@ -7,8 +7,11 @@ something, such as a package, memory or a device.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from runtime_py.errors import BundleRuntimeError
 
 EXCERPT = 80
 _LINE = 400
@@ -84,6 +87,15 @@ class CheckpointError(InputError):
 
 class BundleError(InputError):
     """A bundle is incomplete or damaged."""
+
+
+@contextmanager
+def bundle_errors() -> Iterator[None]:
+    """Context manager: an error of the runtime about a bundle becomes a BundleError."""
+    try:
+        yield
+    except BundleRuntimeError as error:
+        raise BundleError(error.what, where=error.where, fix=error.fix) from None
 
 
 class MissingDependencyError(LlmExportError):

@@ -9,8 +9,6 @@ tensor, even if the process is killed.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import mmap
 import os
@@ -23,6 +21,8 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
+
+from runtime_py.heap import malloc_trim
 
 _ABOVE = 1 << 30
 """Models larger than this many bytes are memory-mapped."""
@@ -109,13 +109,6 @@ def release_memory(*, always: bool = False) -> None:
     release()
     gc.collect()
     malloc_trim()
-
-
-def malloc_trim() -> None:
-    """Return freed heap memory to the system. The C library keeps freed blocks below 32 MiB in
-    its heap."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runtime_py.zero_pages import zeros
+
 
 def cache_shapes(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.dtype]]:
     """Shape and dtype of each cache of the manifest's program.cache_io, in the program's order:
@@ -42,7 +44,7 @@ class OutsideCaches:
 
     def __init__(self, entry: Mapping[str, Any], context_length: int) -> None:
         self.windows, self.hidden = entry["windows"], entry["hidden"]
-        self.tensors = [torch.zeros(shape, dtype=dtype) for shape, dtype in _key_values(entry)]
+        self.tensors = [zeros(shape, dtype) for shape, dtype in _key_values(entry)]
         self.states = [torch.zeros(shape, dtype=dtype) for shape, dtype in _states(entry)]
         self.slots = torch.arange(context_length)
 

@@ -100,3 +100,17 @@ def returned_memory(method: Any) -> Sequence[Any]:
     """
     found: Sequence[Any] = method._method.call([], clone_outputs=False)
     return found
+
+
+def planned_outputs(method: Any) -> Sequence[Any]:
+    """The tensors, on the program's own memory, in which a loaded method will return its results;
+    none if it takes memory for one of them when it runs."""
+    meta = method.metadata
+    try:
+        outputs = [meta.output_tensor_meta(i) for i in range(meta.num_outputs())]
+    except RuntimeError:  # of an output that is no tensor
+        return ()
+    if not all(each.is_memory_planned() for each in outputs):
+        return ()
+    found: Sequence[Any] = method._method.get_outputs(clone_outputs=False)
+    return found

@@ -149,9 +149,11 @@ class LLM(Resumable):
             if verify_hashes:
                 others = [bundle.file(role) for role in (*TOKENIZER_ROLES, "processor")]
                 bundle.check_hashes([program_file, weights, *others])
+            # Before the program: reading it takes memory that is free afterwards.
+            text = tokenizer_of(bundle)
             loaded = open_engine(bundle, weights, threads)
             try:
-                return cls(bundle, loaded, tokenizer_of(bundle), weights)
+                return cls(bundle, loaded, text, weights)
             except BaseException:
                 loaded.close()
                 raise

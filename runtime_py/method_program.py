@@ -11,7 +11,7 @@ from torch import Tensor
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.native_log import captured_native_log
 from runtime_py.program_error import program_problem
-from runtime_py.program_file import opened_program
+from runtime_py.program_file import loaded_methods, opened_program
 from runtime_py.program_header import check_program_header
 from runtime_py.threads import set_threads, thread_count
 
@@ -72,7 +72,10 @@ class MethodProgram:
         failure: Exception | None = None
         with captured_native_log() as log:
             try:
-                self._loaded[name] = program.load_method(name)
+                if self._loaded:
+                    self._loaded[name] = program.load_method(name)
+                else:
+                    self._loaded = loaded_methods(program, [name])
             except Exception as error:
                 failure = error
         if failure is not None:

@@ -11,23 +11,22 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
-from runtime_py.compat import returned_memory
 from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.guard import guarded
 from runtime_py.manifest import VERIFY, is_endless, rows_length
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.parked import Parked
-from runtime_py.program_check import check_program, check_state
+from runtime_py.program_check import check_program, state_memory
 from runtime_py.program_error import program_problem
-from runtime_py.program_file import load_operators, opened_program, warm_up_imports
+from runtime_py.program_file import loaded_methods, opened_program, warm_up_imports
 from runtime_py.program_header import check_program_header
-from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
+from runtime_py.program_state import Copied, ProgramState, StateTensor, state_tensors
 from runtime_py.rows import Rows, SavedRows
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
-__all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
+__all__ = ["Program", "set_threads", "thread_count", "warm_up_imports"]
 
 
 _CHUNK = 256
@@ -120,10 +119,9 @@ class Program:
                     name: self._program.metadata(name).input_tensor_meta(1).sizes()[0] > 1
                     for name in methods
                 }
-                self._methods = {name: self._program.load_method(name) for name in steps}
                 if state and cache_io is None:
-                    check_state(self._program, path, state)
-                    memory = returned_memory(self._program.load_method(METHOD))
+                    memory = state_memory(self._program, path, state)
+                self._methods = loaded_methods(self._program, steps, memory)
             except BundleRuntimeError:
                 raise
             except Exception as error:  # a damaged name is no UTF-8, for example

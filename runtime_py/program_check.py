@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from runtime_py.compat import returned_memory
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.program_state import METHOD, StateTensor
 
@@ -60,8 +62,9 @@ def check_program(
             raise _other(path, f"{name} is {found} in the program, {value} in the manifest")
 
 
-def check_state(program: Any, path: Path, tensors: Sequence[StateTensor]) -> None:
-    """Compare the method that returns the program's state with the manifest.
+def state_memory(program: Any, path: Path, tensors: Sequence[StateTensor]) -> Sequence[Tensor]:
+    """The program's state, the memory itself, once its method for it was compared with the
+    manifest.
 
     Raises:
         BundleRuntimeError: the program is of another manifest.
@@ -81,6 +84,7 @@ def check_state(program: Any, path: Path, tensors: Sequence[StateTensor]) -> Non
                 path, f"method {METHOD} returns {_shape(found.sizes())}, the manifest has "
                 f"{_shape(each.shape)} of {each.dtype} for {each.name[:200]}",
             )  # fmt: skip
+    return returned_memory(program.load_method(METHOD))
 
 
 def _method_problems(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime_py.compat import load_operator_libraries
+from runtime_py.compat import load_operator_libraries, planned_outputs
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
+from runtime_py.zero_pages import give_back_zeros
 
 
 def load_operators() -> None:
@@ -37,3 +39,16 @@ def opened_program(path: Path, data_path: Path | None, **settings: Any) -> Any:
         return Runtime.get().load_program(
             path, verification=Verification.InternalConsistency, data_path=data_path, **settings
         )
+
+
+def loaded_methods(program: Any, names: Iterable[str], state: Sequence[Any] = ()) -> dict[str, Any]:
+    """Methods of a program of which nothing has run yet, by name. Of the program's memory what is
+    still zeros is given back to the system.
+
+    Args:
+        state: tensors on the memory that holds the caches.
+    """
+    give_back_zeros(state)  # before delegates take memory for their weights
+    methods = {name: program.load_method(name) for name in names}
+    give_back_zeros([each for method in methods.values() for each in planned_outputs(method)])
+    return methods

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from runtime_py.errors import ArgumentError
 from runtime_py.guard import guarded
+from runtime_py.heap import malloc_trim
 from runtime_py.native_log import captured_native_log
 
 
@@ -37,6 +38,7 @@ class TextTokenizer:
         # A panic of the library writes to stderr as well.
         with captured_native_log(), guarded("the tokenizer cannot be read", where=self.path):
             self._tokenizer = Tokenizer.from_file(self.path)
+        malloc_trim()  # half of what the library takes for reading a file is free then
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.api.forms import compose
-from llm_export.errors import BundleError
+from llm_export.errors import BundleError, bundle_errors
 
 if TYPE_CHECKING:
     from llm_export.bundle.proof import Proof
@@ -314,12 +314,9 @@ def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> s
 @contextlib.contextmanager
 def runtime_errors() -> Iterator[None]:
     """Context manager: convert errors of the runtime to errors of llm_export."""
-    from runtime_py import BundleRuntimeError
-
     try:
-        yield
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
+        with bundle_errors():
+            yield
     except ValueError as error:
         raise BundleError(str(error)) from None
 

@@ -13,7 +13,7 @@ from llm_export.bundle.adapters import BASE, adapter_name, file_of, write_adapte
 from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.write import entry_of, write_manifest
 from llm_export.checkpoints.adapter import read_adapter
-from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.errors import BundleError, InputError, RecipeError, bundle_errors
 from llm_export.files import replacing
 from llm_export.models.lora import fitted
 from llm_export.output.place import Named
@@ -56,10 +56,8 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
 
 def _adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None) -> str:
     recipe = resolved.recipe
-    try:
+    with bundle_errors():
         opened = Bundle.open(bundle)
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
     manifest = Manifest.from_dict(opened.manifest, str(bundle / MANIFEST))
     layout_file = opened.file("adapter_layout")
     if manifest.adapters is None or layout_file is None:

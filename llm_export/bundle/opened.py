@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_export.errors import BundleError
-from runtime_py.errors import BundleRuntimeError
+from llm_export.errors import BundleError, bundle_errors
 from runtime_py.packed import folder_of, is_packed
 
 
@@ -16,10 +15,8 @@ def opened(bundle: str | Path) -> Path:
     Raises:
         BundleError: a file that is no packed bundle, or cannot be loaded as it is.
     """
-    try:
+    with bundle_errors():
         return folder_of(bundle)
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
 
 
 def to_change(bundle: str | Path) -> Path:

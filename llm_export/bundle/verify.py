@@ -136,7 +136,7 @@ def _requirements(requires: Requirements) -> Iterator[Check]:
         raise MissingDependencyError("ExecuTorch is not installed", fix="pip install executorch")
     yield Check("executorch", *_runs(requires.executorch, here))
     from runtime_py.native_log import captured_native_log
-    from runtime_py.program import load_operators
+    from runtime_py.program_file import load_operators
 
     with captured_native_log():
         load_operators()

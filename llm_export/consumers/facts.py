@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.compat.program_methods import Constant, ProgramMethod, read_methods
-from llm_export.errors import BundleError
+from llm_export.errors import BundleError, bundle_errors
 from runtime_py.bundle import MANIFEST
-from runtime_py.errors import BundleRuntimeError
 from runtime_py.manifest import read_manifest
 
 PROGRAM, TOKENIZER, RECIPE = "model.pte", "tokenizer.json", "recipe.yaml"
@@ -45,10 +44,8 @@ class BundleFacts:
         self.rerun = f"llm-export run {named}" if rerun is None else rerun
         self.manifest: Mapping[str, Any] = {}
         if (folder / MANIFEST).is_file():
-            try:
+            with bundle_errors():
                 self.manifest = read_manifest(folder)
-            except BundleRuntimeError as error:
-                raise BundleError(error.what, where=error.where, fix=error.fix) from None
         elif not self.program_path.is_file():
             raise BundleError(
                 f"there is neither {MANIFEST} nor {PROGRAM}", where=str(folder),

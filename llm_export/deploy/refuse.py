@@ -33,8 +33,8 @@ def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) 
         require_task(bundle, *target.tasks)
     except BundleRuntimeError as error:
         raise BundleError(
-            f"projects of {name} generate text, and {error.what}", where=error.where,
-            fix="; ".join(filter(None, [_instead(bundle), error.fix])),
+            f"projects of {name} are for the task {' or '.join(target.tasks)}, and {error.what}",
+            where=error.where, fix="; ".join(filter(None, [_instead(bundle), error.fix])),
         ) from None  # fmt: skip
     found = list(_obstacles(bundle, target))
     if not found and task_name(bundle) in (GENERATE, SEE):  # which contracts are of

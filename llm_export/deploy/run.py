@@ -11,9 +11,8 @@ from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.deploy.base import DeployTarget, Project, Settings
 from llm_export.deploy.refuse import refuse
 from llm_export.deploy.write import require_place, write_project
-from llm_export.errors import BundleError, RecipeError, did_you_mean
+from llm_export.errors import RecipeError, bundle_errors, did_you_mean
 from runtime_py.bundle import Bundle
-from runtime_py.errors import BundleRuntimeError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 
@@ -55,10 +54,8 @@ def deploy_bundles(
 
 
 def _opened(path: Path) -> Bundle:
-    try:
+    with bundle_errors():
         return Bundle.open(to_change(path), verify_hashes=True)
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
 
 
 def _require_options(name: str, target: DeployTarget, options: Mapping[str, str]) -> None:

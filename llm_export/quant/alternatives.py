@@ -7,7 +7,7 @@ First choice: an option that measured better at the same size (``data/quant_evid
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,13 +16,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from llm_export.config.quant_schema import ModuleKind, QuantConfig, QuantRule
-from llm_export.quant.schemes import SCHEMES, Activations, refusal
+from llm_export.quant.mean_columns import COPIES
+from llm_export.quant.schemes import SCHEMES, Activations, Support, refusal, supported
 
 SAME_SIZE = 1.05
 """Largest ratio of two file sizes that count as the same."""
 _KINDS = (ModuleKind.linear, ModuleKind.head, ModuleKind.embedding)
 _SCALE_BITS = 16
-"""Nominal bits of a group's scale, and of its zero point."""
+"""Nominal bits of a group's scale, and of a zero point that the kernel takes."""
 _ORDER = (Activations.static, Activations.dynamic, Activations.none)
 """From coarsest to finest, at equal bits of the weights."""
 
@@ -90,10 +91,11 @@ def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
         best = min(rows, key=lambda row: row.mean_kl, default=own)
         if best.mean_kl < own.mean_kl:
             return f"quant={best.quant} at the same size: {_told(best, own, known)}"
-    finer = [name for name in able if _is_finer(shipped_rules()[name], quant.rules)]
+    backend = backends[0]
+    finer = [n for n in able if _is_finer(shipped_rules()[n], quant.rules, backend)]
     if not finer:
         return None
-    name = min(finer, key=lambda name: _fineness(shipped_rules()[name]))
+    name = min(finer, key=lambda name: _fineness(shipped_rules()[name], backend))
     other = known.row(name, backends)
     told = f": {_told(other, own, known)}" if own is not None and other is not None else ""
     return f"quant={name}, the next finer option{told}"
@@ -138,28 +140,33 @@ def _supported(name: str, backends: Sequence[str]) -> bool:
     return all(refusal(backends[0], kind, _of_kind(rules, kind)) is None for kind in _KINDS)
 
 
-def _is_finer(other: Sequence[QuantRule], own: Sequence[QuantRule]) -> bool:
+def _is_finer(other: Sequence[QuantRule], own: Sequence[QuantRule], backend: str) -> bool:
     """Whether ``other`` has more bits, and inputs quantized no more coarsely. A backend that needs
     static integers has no use for float32."""
     inputs, own_inputs = _inputs(other), _inputs(own)
     floats = all(_of_kind(other, kind).scheme == "none" for kind in _KINDS)
     if inputs < own_inputs or (floats and own_inputs == 0):
         return False
-    return _fineness(other) > _fineness(own)
+    return _fineness(other, backend) > _fineness(own, backend)
 
 
 def _inputs(rules: Sequence[QuantRule]) -> int:
     return _ORDER.index(SCHEMES[_of_kind(rules, ModuleKind.linear).scheme].activations)
 
 
-def _fineness(rules: Sequence[QuantRule]) -> tuple[float, ...]:
+def _fineness(rules: Sequence[QuantRule], backend: str) -> tuple[float, ...]:
     """Nominal bits per weight of each kind, and how the linear layers' inputs are quantized."""
-    chosen = [_of_kind(rules, kind) for kind in _KINDS]
-    return (*map(_bits, chosen), float(_inputs(rules)))
+    bits = (_bits(_of_kind(rules, kind), supported(backend, kind)) for kind in _KINDS)
+    return (*bits, float(_inputs(rules)))
 
 
-def _bits(rule: QuantRule) -> float:
+def _bits(rule: QuantRule, able: Mapping[str, Support]) -> float:
+    """Of a weight, with its share of the group's scale and zero point: the kernel takes it in the
+    dtype of scales, or it is further columns of the weight."""
     bits = float(SCHEMES[rule.scheme].weight_bits)
     if rule.group_size is None:
         return bits
-    return bits + _SCALE_BITS * (2 if rule.zero_point else 1) / rule.group_size
+    in_kernel = rule.scheme in able and able[rule.scheme].zero_points
+    point = _SCALE_BITS if in_kernel else COPIES * bits
+    has_point = in_kernel if rule.zero_point is None else rule.zero_point
+    return bits + (_SCALE_BITS + (point if has_point else 0)) / rule.group_size

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from llm_export.memory import malloc_trim
 from llm_export.models.contract import TextReader
+from runtime_py.heap import malloc_trim
 
 
 def input_ranges(

@@ -9,7 +9,7 @@ from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import entry_of
 from llm_export.config.compose import Composer
 from llm_export.config.schema import Recipe
-from llm_export.errors import BundleError, InputError, LlmExportError
+from llm_export.errors import InputError, LlmExportError, bundle_errors
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
 from llm_export.output.place import Named
@@ -21,7 +21,6 @@ from llm_export.report.page.run import run_page
 from llm_export.report.page.writing import writing
 from llm_export.resolve.recipe import resolve
 from runtime_py.bundle import MANIFEST, check_manifest
-from runtime_py.errors import BundleRuntimeError
 from runtime_py.manifest import read_manifest
 
 
@@ -81,10 +80,8 @@ def _evidence(bundle: Path) -> Evidence:
 
 
 def _manifest(bundle: Path) -> dict[str, Any]:
-    try:
+    with bundle_errors():
         return read_manifest(bundle)
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
 
 
 def _recipe(bundle: Path) -> Recipe | None:

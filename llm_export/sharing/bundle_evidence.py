@@ -11,13 +11,12 @@ from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_files import dump
 from llm_export.config.shared_recipe import path_values, set_value
-from llm_export.errors import BundleError
+from llm_export.errors import bundle_errors
 from llm_export.output.machine_paths import machine_path
 from llm_export.report.page.assets import without_scripts
 from llm_export.sharing.folder import read_bounded
 from llm_export.sharing.members import PAGE, Budget, Files
 from runtime_py.bundle import MANIFEST, Bundle
-from runtime_py.errors import BundleRuntimeError
 
 EVIDENCE = ("parity.json", "benchmark.json", "evaluation.json", "report.md", PAGE, "run.json")
 _LOCK_HEAD = "# What the bundle was made from, exactly. Paths of the machine are left out.\n"
@@ -49,10 +48,8 @@ def read_evidence(folder: Path, places: dict[tuple[str, ...], str]) -> Evidence:
     Raises:
         BundleError: the bundle is damaged, or its lock is missing.
     """
-    try:
+    with bundle_errors():
         manifest = Bundle.open(folder).manifest
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
     budget = Budget(str(folder))
     files: Files = {}
     left: dict[str, str] = {}

@@ -59,7 +59,7 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     if any(c.on_grid for c in choices):
         made = quantized_weights(replace(artifact, choices=choices), recipe, ctx)
         choices, finished = made.choices, made.finished
-        ctx.note(trained_values=fidelity(model, choices, made.grids))
+        ctx.note(trained_values=fidelity(made.training_db))
         run(made.transform())
     recurrent = bool(model.cache_metadata().recurrent)
     if kind != "plain" or recurrent:

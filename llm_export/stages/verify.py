@@ -17,7 +17,7 @@ from llm_export.config.schema import Recipe, filled
 from llm_export.evaluation.eval_text import read_text
 from llm_export.files import write_json
 from llm_export.json_data import to_json
-from llm_export.memory import malloc_trim, release_memory, released_between
+from llm_export.memory import release_memory, released_between
 from llm_export.metrics.comparison import Comparison
 from llm_export.metrics.kept_logits import KeptLogits
 from llm_export.models.contract import parts_of
@@ -46,6 +46,7 @@ from llm_export.tasks.beside_text import Look
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
 from llm_export.tokenizers.fit import as_bundled
 from runtime_py import LLM
+from runtime_py.heap import malloc_trim
 from runtime_py.llm import load_tokenizer
 from runtime_py.tokenizer import TextTokenizer
 

@@ -55,8 +55,11 @@ class Rounded(NamedTuple):
     Attributes:
         how: "kept" if the weight was already quantized, else the rounding method.
         sqnr_db: SQNR of the quantized weight; see ``quant.grid.sqnr``.
+        training_db: SQNR to the values that replaced the weight in quantization-aware training;
+            None without it.
     """
 
     grid: Grid
     how: str
     sqnr_db: float
+    training_db: float | None = None

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,7 +21,7 @@ from llm_export.quant.grid import Grid
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rules import LayerQuantSpec
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 class FinishedLayers:
@@ -61,7 +62,7 @@ class FinishedLayers:
         for name, one in rounded.items():
             parts = {"q": one.grid.q, "scale": one.grid.scale, "offset": one.grid.offset}
             tensors |= {f"{name}:{k}": t.contiguous() for k, t in parts.items() if t is not None}
-        outcomes = {name: [one.how, one.sqnr_db] for name, one in rounded.items()}
+        outcomes = {name: [one.how, one.sqnr_db, one.training_db] for name, one in rounded.items()}
         facts = {"format": FORMAT, "outcomes": json.dumps(outcomes)}
         facts["digest"] = _digest(tensors, facts)
         partial: str | None = None
@@ -107,5 +108,10 @@ def _rounded(
     groups = (rows, columns // (spec.group or columns))
     if q.shape != (rows, columns) or q.dtype != torch.int8 or scale.shape != groups:
         raise ValueError(choice.name)
-    how, sqnr_db = outcome
-    return Rounded(Grid(q, scale, offset, spec), str(how), float(sqnr_db))  # type: ignore[arg-type]
+    how, sqnr_db, training_db = outcome
+    grid = Grid(q, scale, offset, spec)
+    return Rounded(grid, str(how), *_decibels(sqnr_db, training_db))
+
+
+def _decibels(sqnr_db: Any, training_db: Any) -> tuple[float, float | None]:
+    return float(sqnr_db), None if training_db is None else float(training_db)

@@ -14,7 +14,7 @@ from llm_export.memory import release
 from llm_export.models.contract import TextReader
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_squares
-from llm_export.quant.qat import trained_grid
+from llm_export.quant.qat import trained_grid, training_values
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.base import Needs, Rounded, Rounder
 from llm_export.quant.rounding.detect_grid import find_grid
@@ -106,7 +106,8 @@ def _round_layer(
         if kept is None:
             others.append(choice)
         else:
-            yield choice.name, Rounded(*kept, _sqnr(weight, kept[0]))
+            trained = _training_db(weight, choice, kept[0])
+            yield choice.name, Rounded(*kept, _sqnr(weight, kept[0]), trained)
     linears = [c.name for c in others if c.kind is not ModuleKind.embedding]
     hessians = walk.hessians(linears) if walk is not None and linears else {}
     for choice in others:
@@ -157,6 +158,13 @@ def _weight(model: nn.Module, name: str) -> Tensor:
 
 def _sqnr(weight: Tensor, grid: Grid) -> float:
     return round(sqnr(weight, grid), 2)
+
+
+def _training_db(weight: Tensor, choice: LayerQuantSpec, grid: Grid) -> float | None:
+    """Of the weight as training left it: a method that needs products replaces it."""
+    if choice.qat is None:
+        return None
+    return sqnr(training_values(weight, choice.spec, choice.qat), grid)
 
 
 def _put(module: nn.Module, grid: Grid, columns: Tensor | None) -> None:

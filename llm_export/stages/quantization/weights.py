@@ -27,12 +27,14 @@ class QuantizedWeights:
     Attributes:
         choices: the rules' choices, with how each weight was rounded.
         grids: name -> quantized weight.
+        training_db: name -> SQNR to the values in quantization-aware training, where there was one.
         outliers: name -> input channels that are kept in float32.
         finished: saved layers, to delete once the weights are in the model.
     """
 
     choices: tuple[LayerQuantSpec, ...]
     grids: Mapping[str, Grid]
+    training_db: Mapping[str, float]
     outliers: Mapping[str, Tensor]
     finished: FinishedLayers | None
 
@@ -47,7 +49,8 @@ def quantized_weights(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Qu
     rounded, finished = rounded_weights(artifact, recipe, ctx, outliers)
     choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in artifact.choices)
     grids = {name: one.grid for name, one in rounded.items()}
-    return QuantizedWeights(choices, grids, outliers, finished)
+    training = {n: o.training_db for n, o in rounded.items() if o.training_db is not None}
+    return QuantizedWeights(choices, grids, training, outliers, finished)
 
 
 def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:

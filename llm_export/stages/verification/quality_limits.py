@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-
-from torch import nn
 
 from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.quant_schema import QUALITY_LIMIT
 from llm_export.config.schema import Recipe, Thresholds
 from llm_export.config.train_schema import TrainLoss
-from llm_export.quant.grid import Grid, sqnr
-from llm_export.quant.qat import training_values
-from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.verification.kv_cache_size import with_cache_room
 
 RANDOM_WEIGHTS_KL = 1.0
@@ -54,19 +49,14 @@ def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
     ]
 
 
-def fidelity(
-    model: nn.Module, choices: Iterable[LayerQuantSpec], grids: Mapping[str, Grid]
-) -> dict[str, object] | None:
+def fidelity(noise: Mapping[str, float]) -> dict[str, object] | None:
     """Difference of the quantized weights from the values in training; None without training.
 
     A kernel that stores scales in less precision than training cannot represent them exactly.
+
+    Args:
+        noise: name of a trained module -> SQNR of its weight to the value in training, in dB.
     """
-    noise: dict[str, float] = {}
-    for choice in choices:
-        if choice.qat is not None:
-            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator]
-            wanted = training_values(weight, choice.spec, choice.qat)
-            noise[choice.name] = sqnr(wanted, grids[choice.name])
     if not noise:
         return None
     inexact = {name: round(db, 2) for name, db in noise.items() if math.isfinite(db)}

@@ -90,9 +90,13 @@ def _pairs(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ..
 
 
 def spearman(first: Tensor, other: Tensor) -> float:
-    """Spearman's rank correlation; equal values have the mean of their ranks."""
+    """Spearman's rank correlation; equal values have the mean of their ranks. 0 if all values of
+    one are equal: they tell nothing of the other's order.
+    """
     import torch
 
+    if bool((first == first[0]).all() or (other == other[0]).all()):
+        return 0.0
     return float(torch.corrcoef(torch.stack([_ranks(first), _ranks(other)]))[0, 1])
 
 

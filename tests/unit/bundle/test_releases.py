@@ -17,7 +17,7 @@ from llm_export.bundle.releases import known_versions, release_of
 from llm_export.cli.main import main
 from llm_export.errors import InputError
 from llm_export.versions import package_versions
-from runtime_py.program import load_operators
+from runtime_py.program_file import load_operators
 
 OPERATOR, FUSED = "aten::add.out", "llama::gated_delta_rule.out"
 

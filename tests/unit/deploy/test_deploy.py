@@ -217,5 +217,7 @@ def test_the_command_writes_and_tells(
 
 def test_a_bundle_of_another_task_is_refused() -> None:
     bundle = Bundle(Path("made"), {"task": {"name": "embed", "settings": {}}})
-    with pytest.raises(BundleError, match=r"projects of sample generate text, and .* embeds"):
+    with pytest.raises(
+        BundleError, match=r"of sample are for the task generate or see, and .* embeds"
+    ):
         refuse(bundle, "sample", SAMPLE, Settings("app", {}))

@@ -3,6 +3,7 @@ a whole model is the better for it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.inputs import input_squares
+from llm_export.quant.qat import with_training
 from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
@@ -364,8 +366,24 @@ def test_a_layer_on_disk_is_the_layer(tmp_path: Path) -> None:
     found = store.load(0, chosen)
     assert found is not None
     assert store.taken == [0]
-    for name, (grid, how, sqnr_db) in rounded.items():
+    for name, (grid, how, sqnr_db, _) in rounded.items():
         assert (found[name].how, found[name].sqnr_db) == (how, sqnr_db)
         assert torch.equal(found[name].grid.values(), grid.values())
     other = replace(chosen[0], shape=(7, 64))
     assert store.load(0, [other]) is None
+
+
+def test_a_trained_weight_is_compared_with_training_before_gptq_replaces_it(tmp_path: Path) -> None:
+    recipe = tiny(*SCHEME, "quant.rules=[{scheme: 8da4w, kind: linear}]", "quant.qat.enabled=true")
+    model = loaded(recipe)
+    chosen = [c for c in with_training(choices_of(model, recipe), recipe.quant.qat) if c.qat]
+    before = model.get_submodule(chosen[0].name).weight
+    settings = RoundingConfig("gptq")
+    rounded = round_weights(model, chosen, settings, outliers={}, windows=WINDOWS)
+    assert {rounded[c.name].training_db for c in chosen} == {math.inf}
+    assert model.get_submodule(chosen[0].name).weight is not before
+    store = FinishedLayers(tmp_path)
+    store.save(0, rounded)
+    found = store.load(0, chosen)
+    assert found is not None
+    assert {one.training_db for one in found.values()} == {math.inf}

@@ -50,6 +50,7 @@ def test_ranks_of_equal_values_are_their_mean() -> None:
     first = torch.tensor([0.1, 0.5, 0.5, 0.9])
     assert spearman(first, torch.tensor([1.0, 2, 3, 4])) == pytest.approx(0.9486833)
     assert spearman(first, -first) == pytest.approx(-1)
+    assert spearman(torch.ones(4), first) == spearman(first, torch.ones(4)) == 0, "not NaN"
 
 
 def test_equal_embeddings_find_nothing() -> None:

@@ -1,0 +1,118 @@
+"""Memory of zeros that takes up memory only where it has been written.
+
+ExecuTorch writes zeros to a program's whole memory when it opens the file, so KV caches are
+resident for their whole context and activations for the longest step, however short the text.
+Anonymous memory whose pages were given back to the system reads as zeros, and a page becomes
+resident when it is first written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import mmap
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_ABLE = sys.platform.startswith("linux")
+"""Elsewhere pages that were given back need not read as zeros."""
+_MAPS = Path("/proc/self/maps")
+_PAGE = mmap.PAGESIZE
+_BLOCK = 64 * _PAGE
+"""Bytes that are tested at once. What is not all zeros stays."""
+_WORD, _OWN_MAPPING, _FLAGS = ctypes.sizeof(ctypes.c_size_t), 2, 7
+
+
+def give_back_zeros(tensors: Sequence[Tensor]) -> int:
+    """Give pages of zeros back to the system: those of these tensors, and of the block of memory
+    that they were allocated in. On systems other than Linux this does nothing.
+
+    Args:
+        tensors: on a program's memory, which nothing writes to meanwhile.
+
+    Returns:
+        the bytes of the pages.
+    """
+    total = 0
+    if not _ABLE:
+        return total
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        for start, stop in _extents(tensors):
+            first, last = -(-start // _PAGE) * _PAGE, stop // _PAGE * _PAGE
+            for place in range(first, last, _BLOCK):
+                size = min(_BLOCK, last - place)
+                if not _is_resident(libc, place, size) or not _is_zero(libc, place, size):
+                    continue
+                if not libc.madvise(
+                    ctypes.c_void_p(place), ctypes.c_size_t(size), mmap.MADV_DONTNEED
+                ):
+                    total += size
+    return total
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """As ``torch.zeros``, but resident only where it has been written."""
+    size = math.prod(shape) * dtype.itemsize
+    if not _ABLE or size < _BLOCK:
+        return torch.zeros(tuple(shape), dtype=dtype)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(pages, dtype=dtype).view(tuple(shape))
+
+
+def _extents(tensors: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
+    """(first address, end) of the blocks that the tensors lie in, or else of the tensors."""
+    own = sorted((t.data_ptr(), t.data_ptr() + t.nbytes) for t in tensors if t.is_contiguous())
+    mappings, done = list(_anonymous()), 0
+    for start, stop in own:
+        if not start or start < done:
+            continue
+        block = next((_block(start, m) for m in mappings if m[0] <= start and stop <= m[1]), None)
+        start, done = (start, stop) if block is None or block[1] < stop else block
+        yield start, done
+
+
+def _anonymous() -> Iterator[tuple[int, int]]:
+    """Private mappings of memory that can be written, the heap's own excepted."""
+    for line in _MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        place, access, _, _, inode, *name = line.split(maxsplit=5)
+        if access == "rw-p" and inode == "0" and not name:
+            first, end = (int(part, 16) for part in place.split("-"))
+            yield first, end
+
+
+def _block(inner: int, mapping: tuple[int, int]) -> tuple[int, int] | None:
+    """The block that glibc's malloc has mapped for itself around an address, all zeros up to there.
+    Before it, at the start of a page, lie a word and its size, whose low bits say that it is mapped
+    (malloc.c: ``malloc_chunk``).
+    """
+    for page in range(inner // _PAGE * _PAGE, mapping[0] - 1, -_PAGE):
+        word = ctypes.c_size_t.from_address(page + _WORD).value
+        if not word:
+            continue
+        size = word & ~_FLAGS
+        fits = word & _FLAGS == _OWN_MAPPING and not size % _PAGE and page + size <= mapping[1]
+        fits = fits and not ctypes.c_size_t.from_address(page).value
+        return (page + 2 * _WORD, page + size) if fits and inner < page + size else None
+    return None
+
+
+def _is_resident(libc: ctypes.CDLL, place: int, size: int) -> bool:
+    """Whether any page is; true where the system does not tell."""
+    told = (ctypes.c_ubyte * (size // _PAGE))()
+    failed = libc.mincore(ctypes.c_void_p(place), ctypes.c_size_t(size), told)
+    return bool(failed) or any(page & 1 for page in told)
+
+
+def _is_zero(libc: ctypes.CDLL, place: int, size: int) -> bool:
+    """Whether the first byte is zero and each other one is like that before it."""
+    if ctypes.c_ubyte.from_address(place).value:
+        return False
+    return not libc.memcmp(
+        ctypes.c_void_p(place), ctypes.c_void_p(place + 1), ctypes.c_size_t(size - 1)
+    )
