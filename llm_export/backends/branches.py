@@ -45,15 +45,8 @@ class Branch:
         made.meta = {**like.meta, "spec": out.meta["spec"]}
 
     def call_new(self, target: Any, args: tuple[Any, ...], example: Any) -> fx.Node:
-        """Call an operator with new memory for its result, shaped like ``example``, and return the
-        result. An operator that writes to its arguments has one too, which may be ignored.
-        """
-        meta = {"val": example, "spec": spec_of(example)}
-        out = self.graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))
-        out.meta = dict(meta)
-        made = self.graph.call_function(target, args, {"out": out})
-        made.meta = meta
-        return made
+        """See the function."""
+        return call_new(self.graph, target, args, example)
 
     def put(self, module: fx.GraphModule, out: fx.Node) -> None:
         """Copy a whole graph, with placeholders replaced by inputs of the same name, and write its
@@ -151,3 +144,33 @@ def computed(graph: fx.Graph, name: str, *args: fx.Node | int) -> fx.Node:
     values = (a.meta["val"] if isinstance(a, fx.Node) else a for a in args)
     made.meta = {"val": _SIZES[name](*values), "spec": None}
     return made
+
+
+def call_new(graph: fx.Graph, target: Any, args: tuple[Any, ...], example: Any) -> fx.Node:
+    """Call an operator with new memory for its result, shaped like ``example``, and return the
+    result. An operator that writes to its arguments has one too, which may be ignored.
+    """
+    meta = {"val": example, "spec": spec_of(example)}
+    out = graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))
+    out.meta = dict(meta)
+    made = graph.call_function(target, args, {"out": out})
+    made.meta = meta
+    return made
+
+
+def first_largest(graph: fx.Graph, table: fx.Node, like: fx.Node) -> fx.Node:
+    """Insert operators that find where the first row of ``table`` has its first maximum.
+
+    Args:
+        table: [S, T], T fixed.
+        like: a node of a size that is known only at run time.
+    """
+    aten, whole = torch.ops.aten, table.meta["val"]
+    row = call_new(
+        graph, aten.select_copy.int_out, (table, 0, 0), whole.new_empty((whole.shape[1],))
+    )
+    at = whole.new_empty((), dtype=torch.int64)
+    at = call_new(graph, aten.argmax.out, (row, 0), at)
+    number = graph.call_function(aten._local_scalar_dense.default, (at,))
+    number.meta = {"val": like.meta["val"].node.shape_env.create_unbacked_symint(), "spec": None}
+    return number

@@ -5,6 +5,9 @@ it takes nearly half of the total time, because its softmax computes one exponen
 XNNPACK's matrix products and softmax are two to three times as fast, but need a copy of the filled
 part of the cache, which is cheap relative to a prompt chunk. The program contains both and
 branches on the length of the step.
+
+With a mask, as of a sliding window, the operator reads the whole cache, filled or not. Here the
+keys start at the first one that the step's first token may attend to.
 """
 
 from __future__ import annotations
@@ -14,15 +17,15 @@ from collections.abc import Hashable
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from llm_export.backends.base import Resolved, options_of
-from llm_export.backends.branches import Branch, computed, put_branches
+from llm_export.backends.branches import Branch, computed, first_largest, put_branches
+from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
 from llm_export.backends.methods import VERIFY
 from llm_export.backends.row_attention import attend_by_token
 from llm_export.backends.xnnpack import Options
 from llm_export.compat.edge_config import edge_config
-from llm_export.compat.symbolic_checks import check
 from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
@@ -33,47 +36,14 @@ Larger steps use the fused operator, which needs none.
 _COPY = 32 << 20
 """Bytes of the copy of all keys, and of that of all values; larger caches use the fused operator.
 """
-_MASKED = 1e5
-"""Subtracted from the scores of keys that a query must not attend to."""
-
-
-class ChunkAttention(nn.Module):
-    """Causal attention of the last S of ``end`` tokens over a cache that contains all of them.
-
-    Args:
-        scale: factor on the scores.
-        longest: maximum number of tokens in the cache.
-    """
-
-    def __init__(self, scale: float, longest: int) -> None:
-        super().__init__()
-        self.scale, self.longest = scale, longest
-
-    def forward(self, q: Tensor, k_cache: Tensor, v_cache: Tensor, end: int) -> Tensor:
-        """q [K, S, G, E], caches [K, T, 1, E] -> [K, S, G, E]."""
-        heads, s, group, e = q.shape
-        check(end <= self.longest)
-        check(end >= s)
-        k = k_cache[:, :end].float().view(heads, end, e)
-        v = v_cache[:, :end].float().view(heads, end, e)
-        # Row r of a head is query r // G; it may attend to key c if G * start + r >= G * c. The
-        # numbers are computed by operators because a constant would have to be added to the model.
-        first = (end - s) * group
-        rows = torch.arange(first, first + s * group, dtype=torch.float32).unsqueeze(1)
-        columns = torch.arange(0, end, dtype=torch.float32).unsqueeze(0)
-        ahead = rows - columns * torch.full((1,), float(group))
-        mask = torch.clamp(ahead, -1, 0) * torch.full((1,), _MASKED)
-        rows_of_heads = q.float().view(heads, s * group, e) * torch.full((1,), self.scale)
-        scores = torch.bmm(rows_of_heads, k.transpose(1, 2)) + mask
-        return torch.bmm(scores.softmax(-1), v).view(heads, s, group, e).to(q.dtype)
 
 
 class _Call:
     """A call of the operator: queries [K, S, G, E], keys and values [K, S, 1, E], two caches [K,
-    T, 1, E], the start position of the step and its length.
+    T, 1, E], the start position of the step, its length, and a mask [S, T] unless it is causal.
     """
 
-    NAMES = ("q", "k", "v", "k_cache", "v_cache", "start", "length")
+    NAMES = ("q", "k", "v", "k_cache", "v_cache", "start", "length", "mask")
 
     def __init__(self, node: fx.Node) -> None:
         out = node.kwargs["out"]
@@ -82,32 +52,35 @@ class _Call:
         given = zip(self.NAMES, node.args, strict=False)
         self.inputs = {name: value for name, value in given if isinstance(value, fx.Node)}
         """The length of a step with a fixed shape is a number and has no node."""
-        mask, dropout, causal, scale = node.args[len(self.NAMES) :]
+        dropout, causal, scale = node.args[len(self.NAMES) :]
         self.q_shape, self.cache_shape = (
             list(self.inputs[n].meta["spec"].shape) for n in ("q", "k_cache")
         )
-        self.plain = mask is None and bool(causal) and not dropout
+        self.mask = self.inputs.get("mask")
+        self.plain = bool(causal) is (self.mask is None) and not dropout
         heads, slots, _, e = self.cache_shape
         self.longest = min(slots, _COPY // (4 * heads * e))
-        """Maximum number of filled cache entries for the XNNPACK branch."""
+        """Maximum number of cache entries that the XNNPACK branch reads."""
         given_scale = scale if isinstance(scale, float) else 0.0
         self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 
     def fits(self) -> bool:
-        """Whether the step has dynamic length, a causal mask, and a cache laid out by head."""
-        dynamic = len(self.inputs) == len(self.NAMES) and self.q_shape[1] > 2
+        """Whether the step has dynamic length and a cache laid out by head."""
+        dynamic = "length" in self.inputs and self.q_shape[1] > 2
         by_head = self.cache_shape[2] == 1 and self.cache_shape[0] == self.q_shape[0]
         return dynamic and by_head and self.plain and self.longest > 2
 
     @property
     def kind(self) -> Hashable:
+        """Equal for calls that the same lowered graph computes."""
         dtypes = tuple(self.inputs[n].meta["spec"].dtype for n in ("q", "k_cache"))
-        return (*self.q_shape, *self.cache_shape, *dtypes, self.scale)
+        masked = self.mask is not None
+        return (*self.q_shape, *self.cache_shape, *dtypes, self.scale, masked)
 
 
 def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: Any) -> int:
-    """Add a prefill branch to each call of the fused operator that has the causal mask. Not done
-    in a chain of backends, because the options belong to its first backend.
+    """Add a prefill branch to each call of the fused operator. Not done in a chain of backends,
+    because the options belong to its first backend.
 
     Args:
         module: a method's graph before memory is planned.
@@ -126,15 +99,15 @@ def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: A
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]
     lowered: dict[Hashable, fx.GraphModule] = {}
-    conditions: dict[Hashable, tuple[fx.Node, fx.Node]] = {}
+    conditions: dict[Hashable, tuple[dict[str, fx.Node], fx.Node]] = {}
     for call in calls:
         if call.kind not in lowered:
             lowered[call.kind] = _lowered(call, config)
-        if call.kind not in conditions:
+        if (key := (call.kind, call.mask)) not in conditions:
             with module.graph.inserting_before(call.node):
-                conditions[call.kind] = _condition(module.graph, call)
-        end, several = conditions[call.kind]
-        inputs = {**call.inputs, "end": end, "out": call.out}
+                conditions[key] = _condition(module.graph, call)
+        span, several = conditions[key]
+        inputs = {**call.inputs, **span, "out": call.out}
         put_branches(
             module, call.node, several, inputs,
             then=_chunk(inputs, lowered[call.kind]),
@@ -151,20 +124,26 @@ def _operator() -> Any:
     return torch.ops.llama.sdpa_with_kv_cache.out
 
 
-def _condition(graph: fx.Graph, call: _Call) -> tuple[fx.Node, fx.Node]:
-    """The end of the step, and the condition: the step has several tokens, few enough scores and
-    few enough keys. The runtime has no logical 'and', so the condition is a product of two numbers
-    being positive: one is never negative, and a quotient makes the other one negative for too many
-    keys.
+def _condition(graph: fx.Graph, call: _Call) -> tuple[dict[str, fx.Node], fx.Node]:
+    """Which keys the step reads, and the condition: the step has several tokens, few enough scores
+    and few enough keys. The runtime has no logical 'and', so the condition is a product of two
+    numbers being positive: one is never negative, and a quotient makes the other one negative for
+    too many keys.
     """
     length, scores = call.inputs["length"], _SCORES // (4 * call.q_shape[0] * call.q_shape[2])
-    end = computed(graph, "add", call.inputs["start"], length)
+    keys = computed(graph, "add", call.inputs["start"], length)
+    span = {"end": keys}
+    if call.mask is not None:
+        # Later tokens of a step do not see further back than its first one.
+        first = first_largest(graph, call.mask, call.inputs["start"])
+        keys = computed(graph, "sub", keys, first)
+        span = {"first": first, "keys": keys}
     further = computed(graph, "sub", length, 1)
-    room = computed(graph, "sub", scores, computed(graph, "mul", length, end))
+    room = computed(graph, "sub", scores, computed(graph, "mul", length, keys))
     if call.longest < call.cache_shape[1]:
-        beyond = computed(graph, "floordiv", end, call.longest + 1)
+        beyond = computed(graph, "floordiv", keys, call.longest + 1)
         room = computed(graph, "sub", room, computed(graph, "mul", beyond, scores))
-    return end, computed(graph, "gt", computed(graph, "mul", further, room), 0)
+    return span, computed(graph, "gt", computed(graph, "mul", further, room), 0)
 
 
 def _chunk(inputs: dict[str, fx.Node], lowered: fx.GraphModule) -> fx.GraphModule:
@@ -180,13 +159,14 @@ def _chunk(inputs: dict[str, fx.Node], lowered: fx.GraphModule) -> fx.GraphModul
 
 def _as_it_was(inputs: dict[str, fx.Node], node: fx.Node) -> fx.GraphModule:
     branch = Branch(inputs)
-    args = (*(branch.inputs[name] for name in _Call.NAMES), *node.args[len(_Call.NAMES) :])
+    given = (branch.inputs.get(name) for name in _Call.NAMES)
+    args = (*given, *node.args[len(_Call.NAMES) :])
     branch.call(node, args, branch.inputs["out"])
     return branch.module()
 
 
 def _lowered(call: _Call, config: Any) -> fx.GraphModule:
-    """``ChunkAttention`` for the shapes of a call, ready for memory planning."""
+    """A chunk's attention for the shapes of a call, ready for memory planning."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
     from torch.export import Dim
@@ -197,11 +177,19 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     dtypes = {name: call.inputs[name].meta["spec"].dtype for name in ("q", "k_cache")}
     # Never read, so it needs no memory, however large it is.
     caches = [torch.empty(call.cache_shape, dtype=dtypes["k_cache"]) for _ in "kv"]
-    example = (torch.zeros(heads, s, group, e, dtype=dtypes["q"]), *caches, s + 1)
-    shapes = ({1: Dim("s", min=2, max=step)}, None, None, Dim.DYNAMIC)
-    program = torch.export.export(
-        ChunkAttention(call.scale, call.longest), example, dynamic_shapes=shapes, strict=False
-    )
+    example: tuple[Any, ...] = (torch.zeros(heads, s, group, e, dtype=dtypes["q"]), *caches)
+    length = Dim("s", min=2, max=step)
+    shapes: tuple[Any, ...] = ({1: length}, None, None)
+    module: nn.Module
+    if call.mask is None:
+        module = CausalChunk(call.scale, call.longest)
+        example, shapes = (*example, s + 1), (*shapes, Dim.DYNAMIC)
+    else:
+        module = MaskedChunk(call.scale, call.longest)
+        mask = torch.zeros(s, call.cache_shape[1], dtype=call.mask.meta["spec"].dtype)
+        example = (*example, mask, 1, s + 1)
+        shapes = (*shapes, {0: length}, Dim.DYNAMIC, Dim.DYNAMIC)
+    program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
     edge = to_edge_transform_and_lower(
         program,
         partitioner=[XnnpackPartitioner()],

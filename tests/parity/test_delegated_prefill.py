@@ -131,19 +131,23 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_layers_with_a_window_keep_the_operator(tmp_path: Path) -> None:
-    """Their mask is not the causal one. The others of the model have two ways."""
+def test_layers_with_a_window(tmp_path: Path) -> None:
+    """A window of 8 tokens of 64: in any cuts as transformers computes, also where a step is longer
+    than the window, or begins within it. The branch of each kind of layer is taken.
+    """
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
-    config = {**config, "num_hidden_layers": 2}
+    config = {**config, "num_hidden_layers": 2, "sliding_window": 8}
     config["layer_types"] = ["sliding_attention", "full_attention"]
     reference = hf_models.build("gemma3_text", **config)
     folder = hf_models.save(reference, tmp_path / "m")
     program, facts = made(recipe_for(folder, "backend=xnnpack", *SHAPES), tmp_path / "out")
-    assert facts["branches"] == 1
-    ids = sample_ids(40)
+    assert facts["branches"] == 2
+    ids = sample_ids(64)
     with torch.no_grad():
         expected = reference(torch.tensor([ids])).logits[0]
-    assert relative_error(program.prefill(ids), expected[-1]) < 1e-4
+    for cuts in ([30, 62], [1, 2, 5, 7, 12, 13, 45, 64], [32, 64], [9, 11]):
+        for row, end in zip(fed(program, cuts, ids), cuts, strict=True):
+            assert relative_error(row, expected[end - 1]) < 1e-4, (cuts, end)
 
 
 @pytest.mark.release
