@@ -257,7 +257,7 @@ keys = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
 @given(body=st.dictionaries(keys | words, values, max_size=4))
 def test_any_mapping_composes_or_fails_cleanly(
     tmp_path_factory: pytest.TempPathFactory, body: dict[str, Any]
