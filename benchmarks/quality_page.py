@@ -168,9 +168,16 @@ def _notes(own: Sequence[Row], beside: Sequence[Row]) -> list[str]:
 
 def _circumstances(row: Row) -> str:
     """How, where and when a row was measured."""
-    parts = [_COMPARED[row["compared"]]] if "backend" in row else ["the tool's own weights"]
-    if row.get("positions"):
-        parts.append(f"{row['positions']:,} positions")
+    parts = (
+        [_COMPARED[row["compared"]]]
+        if "backend" in row
+        else ["The weights as the tool quantizes them"]
+    )
+    if row["positions"]:
+        told = f"{row['positions']:,} positions"
+        if row.get("reference_perplexity"):
+            told += f" (float32 perplexity {row['reference_perplexity']:.2f})"
+        parts.append(told)
     if row.get("source"):
         parts = [row["source"]]
     parts += [f"{name} {found}" for name, found in row["versions"].items()]

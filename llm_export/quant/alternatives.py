@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -60,10 +60,17 @@ class Measured:
     rows: tuple[Evidence, ...]
 
     def of(self, backend: str) -> tuple[Evidence, ...]:
-        return tuple(row for row in self.rows if row.backend == backend)
+        return self._by_backend.get(backend, ())
 
     def row(self, quant: str, backends: Sequence[str]) -> Evidence | None:
         return next((row for row in self.of(backends[0]) if row.quant == quant), None)
+
+    @cached_property
+    def _by_backend(self) -> dict[str, tuple[Evidence, ...]]:
+        found: dict[str, tuple[Evidence, ...]] = {}
+        for row in self.rows:
+            found[row.backend] = (*found.get(row.backend, ()), row)
+        return found
 
 
 @cache
