@@ -14,8 +14,8 @@ from llm_export.errors import Problem
 from llm_export.quant.schemes import Support, SupportTable
 
 _WEIGHTS = {
-    "8w": Support(per_channel=True, groups=16),
-    "4w": Support(per_channel=True, groups=16, zero_points=True),
+    "8w": Support(per_channel=True, groups=16, scale_dtype="float16"),
+    "4w": Support(per_channel=True, groups=16, scale_dtype="float16", zero_points=True),
 }
 # Core ML Tools merges equal constants.
 _TABLE = {name: replace(support, with_head=True) for name, support in _WEIGHTS.items()}
