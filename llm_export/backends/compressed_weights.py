@@ -20,7 +20,7 @@ from llm_export.backends.constants import (
     value_of,
 )
 from llm_export.backends.graph_calls import call
-from llm_export.backends.lookups import fuse_lookups
+from llm_export.backends.lookups import fuse_lookups, unwrapped
 
 _ATEN = torch.ops.aten
 
@@ -28,12 +28,12 @@ _ATEN = torch.ops.aten
 def spell_out(program: ExportedProgram) -> ExportedProgram:
     """Replace each dequantization of a weight [N, K] by plain operators.
 
-    Group-quantized embeddings become ExecuTorch's own lookup kernels: OpenVINO would store them in
-    float32, as it does with all embeddings when activations are quantized.
+    With quantized activations, embeddings become ExecuTorch's own lookup kernels: OpenVINO would
+    store them in float32.
     """
     graph = program.graph_module.graph
     static = any("quantize_per_tensor" in str(node.target) for node in graph.nodes)
-    program = fuse_lookups(program, grouped_only=not static)
+    program = fuse_lookups(program) if static else unwrapped(program)
     graph = program.graph_module.graph
     for node in list(graph.nodes):
         if not is_constant(program, node.args[0] if node.args else None):
@@ -75,10 +75,10 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
             whole = call(graph, _ATEN.view.default, whole, shape)
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)
         if shift is not None:
-            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, shift, groups))
+            value = call(graph, _ATEN.sub.Tensor, value, _per_group(program, graph, shift, groups))
         elif four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
-        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
+        value = call(graph, _ATEN.mul.Tensor, value, _per_group(program, graph, scales, groups))
         if groups > 1:
             value = call(graph, _ATEN.view.default, value, [rows, columns])
     node.replace_all_uses_with(value)
@@ -108,8 +108,13 @@ def _per_channel(graph: Graph, node: Node) -> Node:
     return call(graph, _ATEN.unsqueeze.default, node, 1)
 
 
-def _per_group(graph: Graph, node: Node, groups: int) -> Node:
+def _per_group(program: ExportedProgram, graph: Graph, node: Node, groups: int) -> Node:
     """Broadcast [N, G] to multiply [N, K] or [N, G, K / G]."""
+    if groups > 1 and len(node.users) == 1:
+        # A lookup stays compressed only if nothing computes its scales.
+        name = _named(program, node)
+        replace_value(program, node, value_of(program, name).float().unsqueeze(2))
+        return node
     if node.meta["val"].dtype != torch.float32:
         node = call(graph, _ATEN.to.dtype, node, torch.float32)
     return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)

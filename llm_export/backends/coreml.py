@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_export.backends import static_linears
@@ -14,9 +14,11 @@ from llm_export.errors import Problem
 from llm_export.quant.schemes import Support, SupportTable
 
 _WEIGHTS = {
-    "8w": Support(per_channel=True, groups=16),
-    "4w": Support(per_channel=True, groups=16, zero_points=True),
+    "8w": Support(per_channel=True, groups=16, scale_dtype="float16"),
+    "4w": Support(per_channel=True, groups=16, scale_dtype="float16", zero_points=True),
 }
+# Core ML Tools merges equal constants.
+_TABLE = {name: replace(support, with_head=True) for name, support in _WEIGHTS.items()}
 _STATIC = {"8a8w": Support(per_channel=True, groups=0)}
 _NO_DYNAMIC = "Core ML has no integer activations with ranges found at run time"
 
@@ -24,7 +26,7 @@ SUPPORT = SupportTable(
     {
         ModuleKind.linear: {**_WEIGHTS, **_STATIC},
         ModuleKind.head: {**_WEIGHTS, **_STATIC},
-        ModuleKind.embedding: _WEIGHTS,
+        ModuleKind.embedding: _TABLE,
     },
     why_not=dict.fromkeys(("8da4w", "8da8w"), _NO_DYNAMIC),
 )

@@ -15,38 +15,40 @@ from llm_export.backends.graph_calls import call
 from llm_export.compat.operators import define_quantized_operators
 
 
-def fuse_lookups(program: ExportedProgram, *, grouped_only: bool = False) -> ExportedProgram:
-    """Replace lookups in symmetric 8-bit embeddings [V, H] by ``embedding_byte``.
+def unwrapped(program: ExportedProgram) -> ExportedProgram:
+    """With integers and scales as constants in place of torchao's tensor subclasses."""
+    return program.run_decompositions({}) if _is_quantized(program) else program
 
-    Args:
-        grouped_only: leave embeddings with one scale per row to the delegate.
-    """
-    if not any(_is_dequantize(node) for node in program.graph.nodes):
+
+def fuse_lookups(program: ExportedProgram) -> ExportedProgram:
+    """Replace lookups in symmetric 8-bit embeddings [V, H] by ``embedding_byte``."""
+    if not _is_quantized(program):
         return program
-    program = program.run_decompositions({})  # unwraps torchao's tensor subclasses
+    program = unwrapped(program)
     graph = program.graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.embedding.default):
         table = node.args[0]
-        if _is_dequantize(table) and _fits(program, table, grouped_only):
+        if _is_dequantize(table) and _fits(program, table):
             _fuse(node, table)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
     return program
 
 
+def _is_quantized(program: ExportedProgram) -> bool:
+    return any(_is_dequantize(node) for node in program.graph.nodes)
+
+
 def _is_dequantize(node: Node) -> bool:
     return "dequantize_affine" in str(node.target)
 
 
-def _fits(program: ExportedProgram, table: Node, grouped_only: bool) -> bool:
-    q, scales, zeros, low, high = (table.args[i] for i in (0, 2, 3, 5, 6))
-    assert isinstance(scales, Node)
-    grouped = scales.meta["val"].shape[-1] > 1
+def _fits(program: ExportedProgram, table: Node) -> bool:
+    q, zeros, low, high = (table.args[i] for i in (0, 3, 5, 6))
     return (
         is_constant(program, q)
         and (low, high) == (-128, 127)
         and not may_be_nonzero(program, zeros)
-        and (grouped or not grouped_only)
     )
 
 

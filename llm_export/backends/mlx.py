@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
@@ -16,11 +17,14 @@ _WEIGHTS = {
     "bf16": Support(per_channel=True, groups=0),
 }
 
+# Constants of the same bytes are stored once.
+_TABLE = {**_WEIGHTS, **{n: replace(_WEIGHTS[n], with_head=True) for n in ("4w", "8w")}}
+
 SUPPORT = SupportTable(
     {
         ModuleKind.linear: _WEIGHTS,
         ModuleKind.head: _WEIGHTS,
-        ModuleKind.embedding: _WEIGHTS,
+        ModuleKind.embedding: _TABLE,
     },
     why_not=dict.fromkeys(("8da4w", "8da8w"), "MLX's kernels quantize weights only"),
 )

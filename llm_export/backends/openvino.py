@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Package
-from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
 _LINEAR = {
-    "8w": Support(per_channel=True, groups=32),
-    "4w": Support(per_channel=True, groups=32, zero_points=True),
+    "8w": Support(per_channel=True, groups=32, scale_dtype="float16"),
+    "4w": Support(per_channel=True, groups=32, scale_dtype="float16", zero_points=True),
 }
+_TABLE = {name: replace(support, with_head=True) for name, support in _LINEAR.items()}
 _STATIC = {"8a8w": Support(per_channel=True, groups=0)}
 _NO_DYNAMIC = "OpenVINO has no integer activations with ranges found at run time"
 
@@ -23,7 +26,7 @@ SUPPORT = SupportTable(
     {
         ModuleKind.linear: {**_LINEAR, **_STATIC},
         ModuleKind.head: {**_LINEAR, **_STATIC},
-        ModuleKind.embedding: {k: v for k, v in EMBEDDING.items() if k == "8w"},
+        ModuleKind.embedding: _TABLE,
     },
     why_not=dict.fromkeys(("8da4w", "8da8w"), _NO_DYNAMIC),
 )
@@ -48,6 +51,15 @@ def partitioners(resolved: Resolved) -> list[Any]:
     return [OpenvinoPartitioner([CompileSpec("device", device.encode())])]
 
 
+def transform_edge(resolved: Resolved, program: ExportedProgram) -> ExportedProgram:
+    """Store a constant once, and scales in half precision: ``compact``."""
+    from llm_export.compat.lowered_module import rewrite_payloads
+    from llm_export.compat.openvino_blobs import compact
+
+    rewrite_payloads(program, BACKEND.delegate, compact)
+    return program
+
+
 BACKEND = DeclaredBackend(
     name="openvino",
     description="Intel CPUs, GPUs and NPUs on Linux and Windows",
@@ -69,6 +81,7 @@ BACKEND = DeclaredBackend(
     ),
     make_quantizer=static_linears.quantizer,
     exported_transform="llm_export.backends.compressed_weights:spell_out",
+    edge_transform=transform_edge,
     options=Options,
     references=("https://docs.pytorch.org/executorch/stable/build-run-openvino.html",),
 )

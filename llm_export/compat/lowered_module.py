@@ -6,6 +6,7 @@ backend's own ``preprocess``. Written for executorch 1.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,3 +40,13 @@ def lowered_module(
     )
     made.meta = meta
     return made
+
+
+def rewrite_payloads(
+    program: ExportedProgram, backend_id: str, rewrite: Callable[[bytes], bytes]
+) -> None:
+    """Replace what a backend's compiler made of each of its delegates in a program, in place."""
+    for module in program.graph_module.modules():
+        if getattr(module, "backend_id", None) == backend_id:
+            lowered: Any = module
+            lowered._processed_bytes = rewrite(lowered.processed_bytes)

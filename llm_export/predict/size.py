@@ -10,8 +10,14 @@ from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, Ti
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
 from llm_export.predict.model_shapes import decoder_shapes, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
-from llm_export.quant.layer_spec import LayerQuantSpec, layer_of, layer_quant_spec, matches
-from llm_export.quant.schemes import SCHEMES, Flow
+from llm_export.quant.layer_spec import (
+    LayerQuantSpec,
+    layer_of,
+    layer_quant_spec,
+    matches,
+    one_for_both,
+)
+from llm_export.quant.schemes import Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -119,13 +125,12 @@ def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpe
 def _shared(
     model: ModelShapes, resolved: ResolvedRecipe, table: LayerQuantSpec, head: LayerQuantSpec
 ) -> bool:
-    recipe = resolved.recipe
-    raw = resolved.capabilities.raw_weights
-    rotated = recipe.quant.rotate is not None and recipe.quant.rotate.r1
-    if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.untied:
+    quant = resolved.recipe.quant
+    able = resolved.capabilities.raw_weights or table.with_head
+    rotated = quant.rotate is not None and quant.rotate.r1
+    if not (model.tied and able) or rotated or quant.tied is TiedKind.untied:
         return False
-    bits = {SCHEMES[c.scheme].weight_bits for c in (table, head)}
-    return len(bits) == 1 and table.group_size == head.group_size and not head.zero_point
+    return one_for_both(table, head) is None
 
 
 def _float_bytes(choices: Iterable[LayerQuantSpec]) -> int:

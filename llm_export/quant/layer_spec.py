@@ -33,6 +33,7 @@ class LayerQuantSpec:
         sqnr_db: SQNR of the rounded weight relative to the float one.
         group_bytes: additional bytes that the backend stores per group.
         in_kernel: whether the kernel takes the zero points; else they are further columns.
+        with_head: of an embedding: see ``Support.with_head``.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LayerQuantSpec:
     sqnr_db: float | None = None
     group_bytes: int = 0
     in_kernel: bool = False
+    with_head: bool = False
 
     def as_dict(self) -> dict[str, object]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
@@ -119,6 +121,8 @@ def layer_quant_spec(
     support = supported(backend, kind).get(rule.scheme) if backend else None
     dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
     beside = support.group_bytes if support else 0
+    if kind is ModuleKind.embedding and support and not support.delegated:
+        beside += 1  # ExecuTorch's kernels have a zero point in a byte
     if rule.scheme == "none":
         return LayerQuantSpec(name, kind, shape, rule.scheme, None, index)
     shifted = bool(rule.zero_point)
@@ -126,24 +130,44 @@ def layer_quant_spec(
         name, kind, shape, rule.scheme, rule.group_size, index, shifted,
         filled(rule.outliers), dtype, group_bytes=beside,
         in_kernel=shifted and support is not None and support.zero_points,
+        with_head=support is not None and support.with_head,
     )  # fmt: skip
 
 
 def weight_bytes(choice: LayerQuantSpec) -> int:
     """Bytes of a weight in the file: integers, those of the columns of group offsets, a scale per
-    group, and outlier columns in float32. Embeddings store one byte for each group's zero point.
+    group, and outlier columns in float32.
     """
     rows, columns = choice.shape
     if choice.flow in (Flow.none, Flow.cast):
         bits = SCHEMES[choice.scheme].weight_bits
         return 0 if choice.shared_with else rows * columns * bits // 8
+    if choice.shared_with and choice.with_head:
+        return 0
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale *= 2 if choice.in_kernel else 1
-    scale += choice.group_bytes + (1 if choice.kind is ModuleKind.embedding else 0)
+    scale += choice.group_bytes
     if choice.zero_point and choice.group_size and not choice.in_kernel:
         further = COPIES * column_count(groups, choice.group_size)
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers
     return integers + rows * (groups * scale + 4 * choice.outliers)
+
+
+def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
+    """Why the two specs cannot have the same integers, or None if they can."""
+    bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
+    if bits != other or table.group_size != head.group_size:
+        groups = table.group_size, head.group_size
+        return f"{bits} bit with group_size {groups[0]} is not {other} bit with {groups[1]}"
+    if table.on_grid != head.on_grid:
+        return "one of them is quantized with its activations"
+    if table.qat != head.qat:
+        return "they were trained to be quantized in different ways"
+    if head.zero_point and not (table.in_kernel and head.in_kernel):
+        return "the output matrix has zero points"
+    if table.zero_point and not head.zero_point:
+        return "the table has zero points"
+    return None

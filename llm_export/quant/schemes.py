@@ -105,6 +105,8 @@ class Support:
         group_bytes: additional bytes that the backend stores per group.
         delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
             which are correct but slow.
+        with_head: of an embedding: whether the delegate stores it and an output matrix of the same
+            values once.
     """
 
     per_channel: bool
@@ -114,6 +116,7 @@ class Support:
     group_bytes: int = 0
     delegated: bool = True
     zero_points: bool = False
+    with_head: bool = False
 
     @property
     def can_shift(self) -> bool:

@@ -11,8 +11,8 @@ from llm_export.config.quant_schema import TiedKind
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
 from llm_export.models.programs.task_model import TaskModel
+from llm_export.quant.layer_spec import one_for_both
 from llm_export.quant.rules import LayerQuantSpec
-from llm_export.quant.schemes import SCHEMES
 
 
 def share_table(
@@ -26,7 +26,7 @@ def share_table(
 
     Args:
         raw_weights: whether the backend stores weights unchanged, so that an embedding of the
-            same bytes need not be stored again.
+            same bytes need not be stored again; or else its delegates may (``with_head``).
 
     Returns:
         The specs, and a message about the tie; None for a model without tied weights.
@@ -65,7 +65,7 @@ def share_table(
 def _obstacle(
     model: LanguageModel | TaskModel, table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool
 ) -> str | None:
-    if not raw_weights:
+    if not raw_weights and not table.with_head:
         return "the backend stores matrices in a form of its own"
     why_not = one_for_both(table, head)
     if why_not is not None:
@@ -74,19 +74,6 @@ def _obstacle(
     yours = model.get_submodule(head.name).weight
     if mine is not yours and not torch.equal(mine, yours):  # type: ignore[arg-type]
         return "a transform has rescaled the output matrix"
-    return None
-
-
-def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
-    """Why the two specs cannot have the same integers, or None if they can."""
-    bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
-    if bits != other or table.group_size != head.group_size:
-        groups = table.group_size, head.group_size
-        return f"{bits} bit with group_size {groups[0]} is not {other} bit with {groups[1]}"
-    if table.qat != head.qat:
-        return "they were trained to be quantized in different ways"
-    if head.zero_point:
-        return "the output matrix has zero points"
     return None
 
 

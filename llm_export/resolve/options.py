@@ -6,12 +6,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_export.config.quant_options import quant_options
-from llm_export.config.quant_schema import AUTO, AutoConfig, ModuleKind, QuantConfig, QuantRule
+from llm_export.config.quant_schema import (
+    AUTO,
+    AutoConfig,
+    ModuleKind,
+    QuantConfig,
+    QuantRule,
+    TiedKind,
+)
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
 from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
-from llm_export.quant.schemes import SCHEMES, TABLES, supported
+from llm_export.quant.schemes import SCHEMES, TABLES, refusal, supported
 
 ALPHA, OUTLIERS = 0.5, 8
 
@@ -28,6 +35,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
     quant = _zero_points(recipe, quant)
+    quant, table_notes = _tables(recipe, quant, definition)
     quant, candidate_notes = _candidates(recipe, quant)
     quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
@@ -36,6 +44,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
         *layer_notes,
         *smooth_notes,
         *outlier_notes,
+        *table_notes,
         *candidate_notes,
         *rounding_notes,
     )
@@ -148,6 +157,35 @@ def _shifted(recipe: Recipe, rule: QuantRule) -> QuantRule:
     qat = recipe.quant.qat
     excluded = recipe.train.enabled or beside or (qat.enabled and qat.is_symmetric)
     return replace(rule, zero_point=able and not excluded)
+
+
+def _tables(
+    recipe: Recipe, quant: QuantConfig, definition: Definition
+) -> tuple[QuantConfig, Notes]:
+    """A tied table takes the rule that a shipped option has for the output head, where delegates
+    then store both once."""
+    shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
+    heads = [rule for rule in quant.rules if rule.kind is ModuleKind.head]
+    apart = quant.tied is TiedKind.untied or (quant.rotate is not None and quant.rotate.r1)
+    if not shipped or apart or not heads or not definition.tied(recipe):
+        return quant, ()
+    made = [_like(recipe.backend.name, rule, heads[0]) for rule in quant.rules]
+    notes = tuple(
+        f"quant.rules[{i}].scheme: {new.scheme} instead of {old.scheme}, so that the output matrix "
+        "and the table are stored once"
+        for i, (old, new) in enumerate(zip(quant.rules, made, strict=True))
+        if old.scheme != new.scheme
+    )
+    return replace(quant, rules=made), notes
+
+
+def _like(backend: str, rule: QuantRule, head: QuantRule) -> QuantRule:
+    if rule.kind is not ModuleKind.embedding or backend not in TABLES:
+        return rule
+    made = replace(head, kind=ModuleKind.embedding)
+    found = supported(backend, ModuleKind.embedding).get(made.scheme)
+    fits = found is not None and found.with_head
+    return made if fits and refusal(backend, ModuleKind.embedding, made) is None else rule
 
 
 def _rounding(

@@ -28,7 +28,7 @@ def by_grids(
             if not choice.on_grid:
                 continue
             grid = grids[choice.name]
-            if choice.shared_with and grid.spec.bits == 4:
+            if choice.shared_with and grid.spec.bits == 4 and not choice.with_head:
                 grid = swap_table(model, choice.name, grid)
             quantize_module(model, choice.name, choice, grid, outliers.get(choice.name))
         return len(grids)

@@ -26,9 +26,10 @@ WEIGHTS = "quant.rules=[{kind: linear, scheme: 4w, group_size: 32}, {kind: head,
 DYNAMIC = "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32}, {kind: head, scheme: " \
           "8da4w, group_size: 32}, {kind: embedding, scheme: 4w, group_size: 32}]"  # fmt: skip
 STATIC = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
+TIED = "quant=4w"
 CASES = [
-    ("openvino", WEIGHTS), ("openvino", STATIC), ("coreml", WEIGHTS), ("vulkan", DYNAMIC),
-    ("webgpu", WEIGHTS), ("mlx", WEIGHTS), ("coreai", "quant=none"),
+    ("openvino", TIED), ("openvino", STATIC), ("coreml", TIED), ("vulkan", DYNAMIC),
+    ("webgpu", WEIGHTS), ("mlx", TIED), ("coreai", "quant=none"),
 ]  # fmt: skip
 """The harder case of each backend. TOSA, whose program its reference model computes below, is what
 VGF and Ethos-U are made from."""
@@ -57,7 +58,8 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
     state = BACKENDS.get(backend).availability()
     if not state.ok:
         pytest.skip(f"{state.reason}: {state.fix}")
-    bundle, facts = run(tmp_path / "b", f"backend={backend}", quant)
+    tied = f"model.config.tie_word_embeddings={str(quant == TIED).lower()}"
+    bundle, facts = run(tmp_path / "b", f"backend={backend}", quant, tied)
     manifest = json.loads((bundle / "manifest.json").read_text())
     proof = manifest["proof"]
     runs = BACKENDS.get(backend).runnable_here()
@@ -70,7 +72,9 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
     assert delegation["subgraphs"] <= 2 * len(manifest["program"]["methods"])
     if quant != STATIC:
         assert set(delegation["outside"]) <= LIGHT
-    if quant == WEIGHTS:
+    if quant == TIED:
+        assert facts["quantize"]["tied_embedding"].startswith("stored once")
+    if quant in (WEIGHTS, TIED):
         plain = api.compose_recipe(None, [*SMALL, f"backend={backend}", "quant=none"]).recipe
         sizes = sizes_of(resolve(plain))
         assert sizes is not None

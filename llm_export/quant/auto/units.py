@@ -10,6 +10,7 @@ from torch import nn
 
 from llm_export.config.quant_schema import QuantRule
 from llm_export.config.schema import filled
+from llm_export.quant.layer_spec import one_for_both
 from llm_export.quant.rules import (
     LayerQuantSpec,
     layer_of,
@@ -19,7 +20,6 @@ from llm_export.quant.rules import (
 )
 from llm_export.quant.schemes import refusal
 from llm_export.quant.size import matrix_bytes
-from llm_export.quant.tied import one_for_both
 
 Key = tuple[str, int | None, bool, int]
 """The key of a candidate for a weight: scheme, group size, zero point, outliers."""

@@ -56,14 +56,15 @@ def test_tables_of_other_widths_are_left() -> None:
     torch.testing.assert_close(fused.module()(tokens), expected)
 
 
-@pytest.mark.parametrize(("group", "by_row"), [(32, True), (None, False)])
-def test_spelled_out_tables_stay_compressed(group: int | None, by_row: bool) -> None:
-    """OpenVINO keeps a table with a scale a row compressed, and would store groups in float32."""
-    program, tokens = exported(8, group)
+@pytest.mark.parametrize(("bits", "group"), [(8, 32), (8, None), (4, 32)])
+def test_spelled_out_tables_stay_compressed(bits: int, group: int | None) -> None:
+    """OpenVINO keeps a table compressed if no operator computes its scales."""
+    program, tokens = exported(bits, group)
     expected = program.module()(tokens)
     spelled = spell_out(program)
-    assert ("embedding_byte" in operators(spelled)) == by_row
+    assert "embedding_byte" not in operators(spelled)
     assert "dequantize_affine" not in operators(spelled)
+    assert "unsqueeze" not in operators(spelled) or group is None
     torch.testing.assert_close(spelled.module()(tokens), expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,28 @@ def test_what_keeps_them_apart(rules: tuple[QuantRule, ...], raw: bool, words: s
     with pytest.raises(RecipeError, match="cannot be one") as caught:
         shared(tiny(), *rules, wanted=TiedKind.share, raw=raw)
     assert words in str(caught.value)
+
+
+def test_delegates_that_store_both_once_take_zero_points() -> None:
+    """Not the backend, which stores weights in a form of its own, but its delegate."""
+    head, table = (
+        QuantRule(scheme="4w", kind=kind, group_size=32, zero_point=True)
+        for kind in (ModuleKind.head, ModuleKind.embedding)
+    )
+    model = tiny()
+    for rules, words in [
+        ((head, table), "stored once"),
+        ((replace(head, zero_point=False), table), "the table has zero points"),
+        ((replace(head, scheme="8a8w", group_size=None, zero_point=False),
+          replace(table, scheme="8w", group_size=None, zero_point=False)),
+         "one of them is quantized with its activations"),
+    ]:  # fmt: skip
+        choices = resolve_rules(model, rules, "openvino")
+        found, said = share_table(model, choices, TiedKind.auto, raw_weights=False)
+        assert said is not None
+        assert words in said
+        kept = next(c for c in found if c.name == "embed")
+        assert (kept.bytes == 0) == (words == "stored once")
 
 
 def test_a_rescaled_matrix_is_stored_apart() -> None:

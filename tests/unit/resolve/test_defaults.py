@@ -77,6 +77,27 @@ def test_what_differs_from_its_usual_value_is_said() -> None:
     assert note == "quant.rules[2].group_size: 32 instead of null, which mlx runs"
 
 
+@pytest.mark.parametrize(
+    ("backend", "tied", "more", "scheme"),
+    [
+        ("openvino", True, (), "4w"), ("mlx", True, (), "4w"), ("coreml", True, (), "4w"),
+        ("openvino", True, ("quant.tied=untied",), "8w"), ("openvino", False, (), "8w"),
+        ("vulkan", True, (), "8w"),
+    ],
+)  # fmt: skip
+def test_a_table_is_as_its_output_matrix_where_both_are_stored_once(
+    backend: str, tied: bool, more: tuple[str, ...], scheme: str
+) -> None:
+    words = f"model.config.tie_word_embeddings={str(tied).lower()}"
+    found = resolved(f"backend={backend}", "quant=4w", words, *more)
+    head, table = found.recipe.quant.rules[1:]
+    note = ("quant.rules[2].scheme: 4w instead of 8w, so that the output matrix and the table are "
+            "stored once")  # fmt: skip
+    assert table.scheme == scheme
+    assert (note in found.notes) == (scheme == "4w")
+    assert scheme == "8w" or replace(table, kind=head.kind) == head
+
+
 def test_options_that_fit_are_what_they_were() -> None:
     quant = resolved("backend=xnnpack", "quant=8da8w").recipe.quant
     assert quant.smooth is not None
