@@ -14,7 +14,7 @@ FINE = 14.0
 """A coarse column keeps an offset to half a step; a fine one holds that error times this, so that
 it also fills 4-bit integers and both can share a scale. Together they leave 1/28 of a step."""
 
-_COLUMNS_PER_GROUP = 1.75
+_COLUMNS_PER_GROUP = 1.6
 """At least: a kernel's columns come in whole groups, and a last one for few of the fine columns
 would cost more time than they save error."""
 

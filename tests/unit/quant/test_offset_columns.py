@@ -50,7 +50,9 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
     assert int(merged.q.min()) >= -8
     assert int(merged.q.max()) <= 7
     largest, layout = grid.offset.abs().amax(1, keepdim=True), mean_columns(groups, size)
-    left = (kept - grid.offset).abs().unflatten(1, (layout.parts, layout.coarse)) / largest[..., None]
+    left = (kept - grid.offset).abs().unflatten(1, (layout.parts, layout.coarse)) / largest[
+        ..., None
+    ]
     assert left[..., : layout.fine].max() <= 1 / 100
     assert left.max() <= 1 / 11
 
@@ -59,10 +61,10 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
 def test_columns_are_few_whole_groups_in_equal_parts(groups: int) -> None:
     layout = mean_columns(groups, 32)
     assert layout.width % 32 == 0
-    assert 1.75 * groups <= layout.width < 1.75 * groups + 32
+    assert 1.6 * groups <= layout.width < 1.6 * groups + 32
     assert layout.parts * layout.coarse == groups
     assert layout.parts * layout.inputs == layout.width
-    assert layout.coarse / 2 <= layout.fine <= layout.coarse
+    assert 0.6 * layout.coarse <= layout.fine <= layout.coarse
 
 
 def test_offsets_of_zero_stay_zero() -> None:
