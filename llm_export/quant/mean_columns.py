@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 LIFT = 8.0
 """Factor on the group means. Inputs share one scale, and the mean of 32 independent values is 6
@@ -14,9 +15,9 @@ FINE = 14.0
 """A coarse column keeps an offset to half a step; a fine one holds that error times this, so that
 it also fills 4-bit integers and both can share a scale. Together they leave 1/28 of a step."""
 
-_COLUMNS_PER_GROUP = 1.6
-"""At least: a kernel's columns come in whole groups, and a last one for few of the fine columns
-would cost more time than they save error."""
+_WITH_FINE = Fraction(3, 5)
+"""Of the groups have a fine column at least, all where there is room: columns come in whole groups
+of the kernel, and one more of them for a few offsets costs more time than it saves error."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,4 @@ class MeanColumns:
 
 def mean_columns(groups: int, group_size: int) -> MeanColumns:
     """The layout for a weight with so many groups of ``group_size`` columns."""
-    wanted = _COLUMNS_PER_GROUP * groups / group_size
-    return MeanColumns(groups, math.ceil(wanted) * group_size)
+    return MeanColumns(groups, math.ceil((1 + _WITH_FINE) * groups / group_size) * group_size)
