@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class MeanColumns:
-    """Further inputs of a linear: the means of its groups of inputs.
-
-    Attributes:
-        groups: number of groups; divides the number of inputs.
-        width: inputs of one copy, at least ``groups``; those above are zero.
-        copies: of these inputs.
-        factor: that multiplies the means.
-    """
-
-    groups: int
-    width: int
-    copies: int
-    factor: float
+from llm_export.quant.mean_columns import FINE, LIFT, MeanColumns
 
 
 class OutlierLinear(nn.Linear):
@@ -56,9 +39,8 @@ class OutlierLinear(nn.Linear):
         self.register_parameter("bias", base.bias)
         self.means, self.has_outliers = means, columns is not None
         if means is not None:
-            size = base.in_features // means.groups
-            # Equal for all groups of all linears: stored once.
-            self.register_buffer("mean", torch.full((1, size), means.factor / size))
+            # Equal for all parts of all linears with as many inputs: stored once.
+            self.register_buffer("mean", _mean_matrix(means, base.in_features // means.groups))
         if columns is not None and values is not None:
             # Selected outside delegates: selecting by a matrix product would cost more bytes than
             # the columns.
@@ -72,8 +54,7 @@ class OutlierLinear(nn.Linear):
         inner = x * self.others if self.has_outliers else x
         if self.means is not None:
             # Without the outliers, which would set the scale of all inputs again.
-            means = self._group_means(inner, self.means)
-            inner = torch.cat([inner, *[means] * self.means.copies], -1)
+            inner = torch.cat([inner, self._group_means(inner, self.means)], -1)
         y = self.product(inner)
         if self.has_outliers:
             y = y + F.linear(x.index_select(-1, self.columns), self.correction)
@@ -86,12 +67,17 @@ class OutlierLinear(nn.Linear):
     def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
         """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
         dimension that may vary is left to be inferred, since they support no computed size."""
-        size, lead = self.mean.shape[1], _inferred(x)
-        grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
-        found = grouped.reshape(*lead, means.groups)
-        if means.width == means.groups:
-            return found
-        return F.pad(found, (0, means.width - means.groups))
+        lead = _inferred(x)
+        found = F.linear(x.reshape(*lead, means.parts, self.mean.shape[1]), self.mean)
+        return found.reshape(*lead, means.width)
+
+
+def _mean_matrix(means: MeanColumns, size: int) -> Tensor:
+    """[inputs of a part, columns of a part], for groups of ``size`` columns."""
+    one = torch.eye(means.coarse) * (LIFT / size)
+    unused = torch.zeros(means.inputs - means.coarse - means.fine, means.coarse)
+    rows = torch.cat([one, one[: means.fine] / FINE, unused])
+    return rows.repeat_interleave(size, 1)
 
 
 def _inferred(x: Tensor) -> list[int]:
