@@ -120,8 +120,12 @@ class SmoothConfig:
     pattern: str = ".*"
     """Regular expression that must match the whole names of the linear layers that share a
     smoothed input."""
+    steps: int = 30
+    """Steps of the gradient descent that refines the scales to the least rounding error of inputs
+    and weights under the recipe's own rules; 0 keeps SmoothQuant's."""
 
     def __post_init__(self) -> None:
+        require(self.steps >= 0, "smooth.steps", "must be at least 0", self.steps)
         require(
             self.alpha is None or 0 <= self.alpha <= 1,
             "smooth.alpha", "must be between 0 and 1", self.alpha,

@@ -21,12 +21,36 @@ def input_ranges(
     ranges: dict[str, Tensor] = {}
 
     def watch(name: str, x: Tensor) -> None:
-        largest = x.detach().abs().flatten(0, -2).amax(0)
-        former = ranges.get(name)
-        ranges[name] = largest if former is None else torch.maximum(former, largest)
+        _enlarge(ranges, name, x.detach().flatten(0, -2))
 
     _watch_inputs(model, names, windows, watch)
     return ranges
+
+
+def _enlarge(ranges: dict[str, Tensor], name: str, rows: Tensor) -> None:
+    largest = rows.abs().amax(0)
+    former = ranges.get(name)
+    ranges[name] = largest if former is None else torch.maximum(former, largest)
+
+
+def input_rows(
+    model: TextReader, names: Iterable[str], windows: Sequence[Sequence[int]], count: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The ranges of ``input_ranges``, and module name -> about ``count`` of its inputs, evenly
+    spaced, bfloat16 [T, K].
+    """
+    ranges: dict[str, Tensor] = {}
+    rows: dict[str, list[Tensor]] = {}
+    stride = -(-sum(map(len, windows)) // count)
+
+    def watch(name: str, x: Tensor) -> None:
+        flat = x.detach().flatten(0, -2)
+        if len(flat):
+            _enlarge(ranges, name, flat)
+            rows.setdefault(name, []).append(flat[::stride].to(torch.bfloat16))
+
+    _watch_inputs(model, names, windows, watch)
+    return ranges, {name: torch.cat(parts) for name, parts in rows.items()}
 
 
 def input_squares(

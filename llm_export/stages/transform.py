@@ -62,8 +62,10 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     together = tied_names(model, recipe.quant.tied, raw_weights=raw) is not None
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
+        rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of)
         run(smooth(windows, filled(recipe.quant.smooth.alpha), recipe.quant.smooth.pattern,
-                   with_head=not together), text)  # fmt: skip
+                   with_head=not together, choices=[_within(choice, prefix) for choice in rules],
+                   steps=recipe.quant.smooth.steps), text)  # fmt: skip
     if recipe.quant.awq is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         powers: dict[str, float] = {}

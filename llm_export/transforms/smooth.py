@@ -3,7 +3,7 @@
 https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s, W x = (W diag(s))
 (x / s). The division is folded into the producer of x (a norm's weight or the rows of another
 linear). The float model stays equivalent, and int8 activations, which share one scale per token,
-lose less.
+lose less. ``smooth_refine`` then adjusts s to the recipe's own rules.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
-from llm_export.quant.inputs import input_ranges
+from llm_export.quant.inputs import input_rows
+from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.transforms.base import Transform
 from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.scale_folding import FoldingPair, matching, untie
+from llm_export.transforms.smooth_refine import TOKENS, Rounding, refined
 
 
 def smooth(
@@ -27,6 +29,8 @@ def smooth(
     pattern: str = ".*",
     *,
     with_head: bool = True,
+    choices: Sequence[LayerQuantSpec] = (),
+    steps: int = 0,
 ) -> Transform:
     """A transform that smooths every linear whose inputs can be scaled.
 
@@ -35,15 +39,21 @@ def smooth(
         alpha: 0 leaves activations alone, 1 moves all of their range into the weights.
         pattern: regular expression of the names of linears.
         with_head: whether the output matrix takes part, which unties it from the embedding.
+        choices: how the model's weights will be rounded; the scales of others are not refined.
+        steps: of the descent that refines the scales.
     """
+    rounded = {c.name: made for c in choices if (made := Rounding.of(c)) is not None}
 
     def apply(model: TextReader) -> int:
         chosen = matching(model, pattern, "quant.smooth.pattern", with_head=with_head)
         if isinstance(model, Decoder) and any(model.head in edge.consumers for _, edge in chosen):
             untie(model)
-        ranges = input_ranges(model, [name for name, _ in chosen], calibration)
+        ranges, rows = input_rows(model, [name for name, _ in chosen], calibration, TOKENS)
         for name, edge in chosen:
-            edge.fold(smoothing_scale(edge, ranges[name], alpha))
+            scale = smoothing_scale(edge, ranges[name], alpha)
+            if steps and name in rounded:
+                scale = refined(edge, scale, rows.pop(name), rounded[name], steps)
+            edge.fold(scale)
         return len(chosen)
 
     return checked_equivalent("smooth", "smoothing", apply, calibration[0])

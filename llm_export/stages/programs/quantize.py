@@ -81,5 +81,6 @@ def _transformed(artifact: ProgramLoaded, resolved: ResolvedRecipe) -> dict[str,
     if asked is None:
         return {}
     windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-    step = smooth(windows, filled(asked.alpha), asked.pattern)
+    rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of)
+    step = smooth(windows, filled(asked.alpha), asked.pattern, choices=rules, steps=asked.steps)
     return {step.name: run_transform(step, model)}

@@ -202,6 +202,18 @@ def test_smoothing_of_some_places_leaves_the_others() -> None:
         smooth(WINDOWS, 0.5, ".*nowhere").apply(model)
 
 
+def test_only_scales_of_rounded_places_are_refined() -> None:
+    formula, model = decoder(), decoder()
+    choices = [
+        c for c in choices_of(model, "8da8w", None) if c.name == "layers.1.feed_forward.down"
+    ]
+    run_transform(smooth(WINDOWS, 0.5), formula)
+    run_transform(smooth(WINDOWS, 0.5, choices=choices, steps=2), model)
+    others = dict(formula.named_parameters())
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, others[n])}
+    assert changed == {f"layers.1.feed_forward.{n}.weight" for n in ("down", "gate_up.up")}
+
+
 def test_a_changed_model_is_noticed() -> None:
     def spoil(model: Any) -> int:
         edge = folding_pairs(model)[0]
