@@ -15,9 +15,11 @@ import mmap
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _ABLE = sys.platform.startswith("linux")
 """Elsewhere pages that were given back need not read as zeros."""
@@ -58,6 +60,8 @@ def give_back_zeros(tensors: Sequence[Tensor]) -> int:
 
 def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """As ``torch.zeros``, but resident only where it has been written."""
+    import torch
+
     size = math.prod(shape) * dtype.itemsize
     if not _ABLE or size < _BLOCK:
         return torch.zeros(tuple(shape), dtype=dtype)
