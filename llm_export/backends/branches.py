@@ -17,7 +17,7 @@ import torch
 from torch import fx
 from torch.fx.node import Argument
 
-from llm_export.compat.operators import size_operator
+from llm_export.compat.operators import number_operator, size_operator
 from llm_export.compat.tensor_specs import allocation, spec_of, spec_without_base
 from llm_export.layer_reuse.tensor_specs import SpecCopies
 
@@ -171,6 +171,6 @@ def first_largest(graph: fx.Graph, table: fx.Node, like: fx.Node) -> fx.Node:
     )
     at = whole.new_empty((), dtype=torch.int64)
     at = call_new(graph, aten.argmax.out, (row, 0), at)
-    number = graph.call_function(aten._local_scalar_dense.default, (at,))
+    number = graph.call_function(number_operator(), (at,))
     number.meta = {"val": like.meta["val"].node.shape_env.create_unbacked_symint(), "spec": None}
     return number

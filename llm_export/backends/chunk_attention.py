@@ -67,7 +67,8 @@ class MaskedChunk(nn.Module):
         check(keys <= self.longest)
         check(end <= k_cache.shape[1])
         # A query's row for each of its heads.
-        hidden = mask[:, first:end].unsqueeze(1).expand(s, group, keys).reshape(s * group, keys)
+        row_of = torch.arange(0, s * group) // torch.full((1,), group, dtype=torch.int64)
+        hidden = torch.index_select(mask[:, first:end], 0, row_of)
         k, v = (_rows(cache, first, end) for cache in (k_cache, v_cache))
         return _attended(q, k, v, hidden, self.scale)
 

@@ -37,6 +37,11 @@ _COPY = 32 << 20
 """Bytes of the copy of all keys, and of that of all values; larger caches use the fused operator.
 """
 
+_MASK = 8 << 20
+"""Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
+the fused operator.
+"""
+
 
 class _Call:
     """A call of the operator: queries [K, S, G, E], keys and values [K, S, 1, E], two caches [K,
@@ -61,6 +66,8 @@ class _Call:
         heads, slots, _, e = self.cache_shape
         self.longest = min(slots, _COPY // (4 * heads * e))
         """Maximum number of cache entries that the XNNPACK branch reads."""
+        if self.mask is not None:
+            self.longest = min(self.longest, _MASK // (4 * self.q_shape[1] * self.q_shape[2]))
         given_scale = scale if isinstance(scale, float) else 0.0
         self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 

@@ -42,6 +42,13 @@ def size_operator(name: str) -> Any:
     return getattr(ops.backend.executorch_prim, name).Scalar
 
 
+def number_operator() -> Any:
+    """``Tensor.item`` in a graph: reads a size from a tensor with one element."""
+    import torch
+
+    return torch.ops.aten._local_scalar_dense.default
+
+
 def define_quantized_operators() -> None:
     """Define ``quantized_decomposed::embedding_byte``, ``mixed_linear`` and their like, as
     ExecuTorch does when it imports its patterns of quantization."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from llm_export.models.components.attention_cores import CoreFactory, CoreShape
 from llm_export.models.components.attention_cores.by_head import CustomOpByHeadCore
