@@ -1,8 +1,9 @@
 """What a user of a platform would otherwise take, measured on the same weights and text.
 
-Each tool quantizes the weights of the float32 model. OpenVINO's runtime then computes the logits;
-MLX's and Core ML's weights are dequantized into the float32 model, because their runtimes need a
-Mac, so these two are without the rounding of their float16 arithmetic.
+OpenVINO's and MLX's own packages quantize the weights of the float32 model; Core ML's weights are
+rounded here as coremltools does it. OpenVINO's runtime computes its logits. MLX's and Core ML's
+weights are dequantized into the float32 model, without the rounding of their float16 arithmetic:
+their runtimes need a Mac.
 """
 
 from __future__ import annotations
@@ -202,6 +203,17 @@ def _palettised(model: nn.Module) -> tuple[Logits, int]:
     return _eager(model), size
 
 
+def _blocks(model: nn.Module) -> tuple[Logits, int]:
+    """As coremltools' ``linear_quantize_weights``: -7 to 7, a float16 scale for 32 values."""
+    size, block = 2 * _others(model), 32
+    for _, weight in _matrices(model):
+        values = weight.reshape(-1, block)
+        scale = (values.abs().amax(1, keepdim=True) / 7).clamp(min=1e-8).half().float()
+        weight.copy_(((values / scale).round().clamp(-7, 7) * scale).reshape(weight.shape))
+        size += weight.numel() // 2 + 2 * len(values)
+    return _eager(model), size
+
+
 def _k_means(values: Tensor, count: int, rounds: int = 60) -> Tensor:
     """Each value's centre, [G, N], of ``count`` in a row: Lloyd's algorithm on sorted values."""
     import torch
@@ -232,7 +244,10 @@ RIVALS = {
               "NNCF without data; run by OpenVINO"),
         Rival("MLX 4 bit, groups of 64", ("mlx",), ("mlx[cpu]", "mlx"), ("mlx",), _mlx,
               "mlx_lm.convert's defaults, by mlx.core.quantize; float32 arithmetic"),
+        Rival("Core ML int4, blocks of 32", ("coreml",), None, ("torch",), _blocks,
+              "linear and symmetric, embedding and head too; float32 arithmetic"),
         Rival("Core ML palettised, 4 bit", ("coreml",), None, ("torch",), _palettised,
-              "a palette by k-means for every 16 output channels; float32 arithmetic"),
+              "a palette by k-means for every 16 output channels, embedding and head too; float32 "
+              "arithmetic"),
     )
 }  # fmt: skip

@@ -7,8 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
-from benchmarks import kept, kl_chart, quality_page, quality_rows
+from benchmarks import kept, kl_chart, quality_page, quality_rivals, quality_rows
 from benchmarks.quality_rivals import RIVALS
 from llm_export.config.compose import Composer
 from llm_export.quant.alternatives import measured
@@ -65,6 +66,17 @@ def test_rivals_say_what_they_lack() -> None:
     for rival in RIVALS.values():
         assert set(rival.backends) <= set(quality_page.PLATFORMS)
         assert rival.obstacle() is None or re.search("pip install", rival.obstacle() or "")
+
+
+def test_rivals_that_are_computed_here_keep_what_they_can_represent() -> None:
+    values = torch.tensor([[-3.0, 0.5, 2.0, 7.0] * 8, [1.0, 2.0, 3.0, 4.0] * 8])
+    assert torch.equal(quality_rivals._k_means(values, 4), values), "a palette for each row"
+    model = torch.nn.Linear(32, 2, bias=False)
+    whole = torch.arange(64).remainder(15).sub(7).reshape(2, 32) * 0.5
+    model.weight.data = whole.clone()
+    _, size = quality_rivals._blocks(model)
+    assert torch.equal(model.weight.data, whole)
+    assert size == 64 // 2 + 2 * 2
 
 
 def test_figures_are_read_from_a_bundle(quantized_bundle: Path) -> None:
