@@ -40,9 +40,10 @@ class TinyEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bert: Any = reference("bert", **CONFIG)
-        self.table = self.bert.embeddings.word_embeddings
-        self.out = self.bert.encoder.layer[0].output.dense
+        bert: Any = reference("bert", **CONFIG)
+        self.bert = bert
+        self.table: nn.Module = bert.embeddings.word_embeddings
+        self.out: nn.Linear = bert.encoder.layer[0].output.dense
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         hidden: Tensor = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
