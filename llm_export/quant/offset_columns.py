@@ -31,6 +31,15 @@ def with_offset_columns(grid: Grid) -> Grid:
     return Grid(torch.cat([grid.q, q], 1), torch.cat([grid.scale, scales], 1), None, spec)
 
 
+def mean_matrix(groups: int, size: int) -> Tensor:
+    """[inputs, columns] of a part: the inputs that those columns multiply."""
+    layout = mean_columns(groups, size)
+    one = torch.eye(layout.coarse) * (LIFT / size)
+    unused = torch.zeros(layout.inputs - layout.coarse - layout.fine, layout.coarse)
+    rows = torch.cat([one, one[: layout.fine] / FINE, unused])
+    return rows.repeat_interleave(size, 1)
+
+
 def _rounded(values: Tensor, layout: MeanColumns, spec: GridSpec) -> tuple[Tensor, Tensor]:
     """Values [N, G] -> integers [N, E] and scales [N, 1].
 

@@ -11,8 +11,7 @@ from llm_export.models.components.swapped_embedding import SwappedEmbedding, swa
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.mean_columns import mean_columns
-from llm_export.quant.offset_columns import with_offset_columns
+from llm_export.quant.offset_columns import mean_matrix, with_offset_columns
 
 
 def quantize_module(
@@ -41,7 +40,7 @@ def use_outlier_linear(
     means = None
     if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
-        means = mean_columns(groups, base.in_features // groups)
+        means = mean_matrix(groups, base.in_features // groups)
         grid = with_offset_columns(grid)
     _exchange(model, name, OutlierLinear(base, means, columns, values))
     return grid

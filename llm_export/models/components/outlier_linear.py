@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm_export.quant.mean_columns import FINE, LIFT, MeanColumns
-
 
 class OutlierLinear(nn.Linear):
     """[..., in] -> [..., out]: W [x without outliers, its group means] + C (outliers of x).
@@ -20,7 +18,8 @@ class OutlierLinear(nn.Linear):
     It keeps the name of the linear that it replaces.
 
     Args:
-        means: the further inputs that the weight will have columns for, or None.
+        means: [inputs, columns], the further inputs of a part of so many columns, for which the
+            weight will have columns too; the same for all parts. None without them.
         columns: indices of outlier channels, or None.
         values: float32 [out, len(columns)], the columns of those channels.
     """
@@ -30,17 +29,17 @@ class OutlierLinear(nn.Linear):
     others: Tensor
 
     def __init__(
-        self, base: nn.Linear, means: MeanColumns | None, columns: Tensor | None,
+        self, base: nn.Linear, means: Tensor | None, columns: Tensor | None,
         values: Tensor | None,
     ) -> None:  # fmt: skip
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         self.weight = base.weight
         self.register_parameter("bias", base.bias)
-        self.means, self.has_outliers = means, columns is not None
+        self.has_means, self.has_outliers = means is not None, columns is not None
         if means is not None:
-            # Equal for all parts of all linears with as many inputs: stored once.
-            self.register_buffer("mean", _mean_matrix(means, base.in_features // means.groups))
+            # Equal for all linears with as many inputs: stored once.
+            self.register_buffer("mean", means)
         if columns is not None and values is not None:
             # Selected outside delegates: selecting by a matrix product would cost more bytes than
             # the columns.
@@ -52,9 +51,9 @@ class OutlierLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x * self.others if self.has_outliers else x
-        if self.means is not None:
+        if self.has_means:
             # Without the outliers, which would set the scale of all inputs again.
-            inner = torch.cat([inner, self._group_means(inner, self.means)], -1)
+            inner = torch.cat([inner, self._group_means(inner)], -1)
         y = self.product(inner)
         if self.has_outliers:
             y = y + F.linear(x.index_select(-1, self.columns), self.correction)
@@ -64,20 +63,14 @@ class OutlierLinear(nn.Linear):
         """The product with the weight alone."""
         return F.linear(x, self.weight, self.bias)
 
-    def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
-        """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
-        dimension that may vary is left to be inferred, since they support no computed size."""
-        lead = _inferred(x)
-        found = F.linear(x.reshape(*lead, means.parts, self.mean.shape[1]), self.mean)
-        return found.reshape(*lead, means.width)
-
-
-def _mean_matrix(means: MeanColumns, size: int) -> Tensor:
-    """[inputs of a part, columns of a part], for groups of ``size`` columns."""
-    one = torch.eye(means.coarse) * (LIFT / size)
-    unused = torch.zeros(means.inputs - means.coarse - means.fine, means.coarse)
-    rows = torch.cat([one, one[: means.fine] / FINE, unused])
-    return rows.repeat_interleave(size, 1)
+    def _group_means(self, x: Tensor) -> Tensor:
+        """[..., K] -> [..., further inputs]. By a product, since delegates have no mean over
+        channels; a dimension that may vary is left to be inferred, since they support no computed
+        size."""
+        inputs, columns = self.mean.shape
+        lead, parts = _inferred(x), self.in_features // columns
+        found = F.linear(x.reshape(*lead, parts, columns), self.mean)
+        return found.reshape(*lead, parts * inputs)
 
 
 def _inferred(x: Tensor) -> list[int]:
