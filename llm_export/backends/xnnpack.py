@@ -79,7 +79,6 @@ BACKEND = DeclaredBackend(
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=static_linears.quantizer,
-    exported_transform="llm_export.backends.xnnpack_splits:as_slices",
     make_lowering_context="llm_export.backends.xnnpack_lowering:faster",
     memory_planning_hook="llm_export.backends.xnnpack_prefill:before_memory_planning",
     options=Options,

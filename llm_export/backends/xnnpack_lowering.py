@@ -1,4 +1,4 @@
-"""The context of lowering for XNNPACK: faster, and with delegates for selected rows and slices."""
+"""The context of lowering for XNNPACK: faster, and with delegates for selected rows."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import reused
 from llm_export.backends.xnnpack_rows import selected_rows
 from llm_export.compat.versions import lowering_untested
-from llm_export.compat.xnnpack_slices import slices_of_fixed_dimensions
 
 
 @contextmanager
 def faster(resolved: Resolved) -> Iterator[None]:
     """XNNPACK's partitioners select nodes by operator and never read the whole program; other
-    backends of a chain may. They also take operators on selected rows, and slices
-    of tensors of dynamic length. This does nothing for
+    backends of a chain may. They also take operators on selected rows. This does nothing for
     untested versions of ExecuTorch or torch.
     """
     if lowering_untested():
         yield
         return
     whole = decomposed_once(together=not resolved.recipe.backend.fallbacks)
-    with whole, reused(), selected_rows(), slices_of_fixed_dimensions():
+    with whole, reused(), selected_rows():
         yield
