@@ -47,6 +47,9 @@ class DeltaRule(State):
     ) -> Tensor:
         held = self.held(step)
         if self.fused:
+            # Of a single token too: XNNPACK packs the state anew for its products. It took 187 us
+            # for 16 heads of 128 x 128 and the write of the state, this operator 136, on a thread;
+            # on two threads, which the operator does not use, 147 and 135 at best.
             kept = decay.exp()
             kept = kept if step.each_follows is None else kept * step.each_follows
             q, k, v = (x.view(1, x.shape[0], -1, x.shape[2]) for x in (q, k, v))
