@@ -182,7 +182,7 @@ def _circumstances(row: Row) -> str:
         parts = [row["source"]]
     parts += [f"{name} {found}" for name, found in row["versions"].items()]
     parts += [row[key] for key in ("machine", "measured") if row[key]]
-    if row["commit"]:
+    if row["commit"] and "backend" in row:
         parts.append(f"commit {row['commit']}")
     return ", ".join(parts)
 

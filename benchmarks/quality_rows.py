@@ -86,7 +86,7 @@ def build(variant: Variant, out: Path, rebuild: bool, positions: int) -> None:
 
 
 def row_of(variant: Variant, out: Path) -> Row:
-    """Its row, of the evidence of a bundle. Read right after the run: the commit is today's."""
+    """Its row, of the evidence of a bundle. The commit of one of another day is not known."""
     record, proof = read(out / "run.json"), read(out / "manifest.json")["proof"]
     stages = {stage["name"]: stage for stage in record["stages"]}
     facts = {name: stage["facts"] for name, stage in stages.items()}
@@ -113,6 +113,7 @@ def row_of(variant: Variant, out: Path) -> Row:
         "note": None,
         **said,
         "measured": record["started"][:10],
+        "commit": said["commit"] if said["measured"] == record["started"][:10] else None,
     }
 
 
