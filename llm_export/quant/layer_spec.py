@@ -12,7 +12,7 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
-from llm_export.quant.mean_columns import mean_columns
+from llm_export.quant.mean_columns import COPIES, column_count
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     scale *= 2 if choice.in_kernel else 1
     scale += choice.group_bytes
     if choice.zero_point and choice.group_size and not choice.in_kernel:
-        further = mean_columns(groups, choice.group_size).width
+        further = COPIES * column_count(groups, choice.group_size)
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from llm_export.models.components.outlier_linear import OutlierLinear
+from llm_export.models.components.outlier_linear import MeanColumns, OutlierLinear
 from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.offset_columns import mean_matrix, with_offset_columns
+from llm_export.quant.mean_columns import COPIES, LIFT, column_count
+from llm_export.quant.offset_columns import with_offset_columns
 
 
 def quantize_module(
@@ -40,8 +41,8 @@ def use_outlier_linear(
     means = None
     if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
-        means = mean_matrix(groups, base.in_features // groups)
-        grid = with_offset_columns(grid)
+        width = column_count(groups, base.in_features // groups)
+        grid, means = with_offset_columns(grid), MeanColumns(groups, width, COPIES, LIFT)
     _exchange(model, name, OutlierLinear(base, means, columns, values))
     return grid
 

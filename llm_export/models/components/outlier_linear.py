@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class MeanColumns:
+    """Further inputs of a linear: the means of its groups of inputs.
+
+    Attributes:
+        groups: number of groups; divides the number of inputs.
+        width: inputs of one copy, at least ``groups``; those above are zero.
+        copies: of these inputs.
+        factor: that multiplies the means.
+    """
+
+    groups: int
+    width: int
+    copies: int
+    factor: float
 
 
 class OutlierLinear(nn.Linear):
@@ -18,8 +37,7 @@ class OutlierLinear(nn.Linear):
     It keeps the name of the linear that it replaces.
 
     Args:
-        means: [inputs, columns], the further inputs of a part of so many columns, for which the
-            weight will have columns too; the same for all parts. None without them.
+        means: the further inputs that the weight will have columns for, or None.
         columns: indices of outlier channels, or None.
         values: float32 [out, len(columns)], the columns of those channels.
     """
@@ -29,17 +47,18 @@ class OutlierLinear(nn.Linear):
     others: Tensor
 
     def __init__(
-        self, base: nn.Linear, means: Tensor | None, columns: Tensor | None,
+        self, base: nn.Linear, means: MeanColumns | None, columns: Tensor | None,
         values: Tensor | None,
     ) -> None:  # fmt: skip
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         self.weight = base.weight
         self.register_parameter("bias", base.bias)
-        self.has_means, self.has_outliers = means is not None, columns is not None
+        self.means, self.has_outliers = means, columns is not None
         if means is not None:
-            # Equal for all linears with as many inputs: stored once.
-            self.register_buffer("mean", means)
+            size = base.in_features // means.groups
+            # Equal for all groups of all linears: stored once.
+            self.register_buffer("mean", torch.full((1, size), means.factor / size))
         if columns is not None and values is not None:
             # Selected outside delegates: selecting by a matrix product would cost more bytes than
             # the columns.
@@ -51,9 +70,10 @@ class OutlierLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x * self.others if self.has_outliers else x
-        if self.has_means:
+        if self.means is not None:
             # Without the outliers, which would set the scale of all inputs again.
-            inner = torch.cat([inner, self._group_means(inner)], -1)
+            means = self._group_means(inner, self.means)
+            inner = torch.cat([inner, *[means] * self.means.copies], -1)
         y = self.product(inner)
         if self.has_outliers:
             y = y + F.linear(x.index_select(-1, self.columns), self.correction)
@@ -63,14 +83,15 @@ class OutlierLinear(nn.Linear):
         """The product with the weight alone."""
         return F.linear(x, self.weight, self.bias)
 
-    def _group_means(self, x: Tensor) -> Tensor:
-        """[..., K] -> [..., further inputs]. By a product, since delegates have no mean over
-        channels; a dimension that may vary is left to be inferred, since they support no computed
-        size."""
-        inputs, columns = self.mean.shape
-        lead, parts = _inferred(x), self.in_features // columns
-        found = F.linear(x.reshape(*lead, parts, columns), self.mean)
-        return found.reshape(*lead, parts * inputs)
+    def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
+        """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
+        dimension that may vary is left to be inferred, since they support no computed size."""
+        size, lead = self.mean.shape[1], _inferred(x)
+        grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
+        found = grouped.reshape(*lead, means.groups)
+        if means.width == means.groups:
+            return found
+        return F.pad(found, (0, means.width - means.groups))
 
 
 def _inferred(x: Tensor) -> list[int]:

@@ -91,7 +91,7 @@ def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
     grouped = QuantRule(scheme="8da4w", group_size=size)
     assert linear(rows, columns, grouped).bytes == count // 2 + 2 * rows * groups
     corrected = QuantRule(scheme="8da4w", group_size=size, zero_point=True, outliers=3)
-    further = -(-8 * groups // (5 * size)) * size  # columns of the group offsets
+    further = 2 * -(-groups // size) * size  # columns of two copies of the group offsets
     integers = rows * (columns + further) // 2
     scales = 2 * rows * (groups + further // size)
     assert linear(rows, columns, corrected).bytes == integers + scales + 4 * rows * 3
