@@ -3,7 +3,7 @@
 https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s, W x = (W diag(s))
 (x / s). The division is folded into the producer of x (a norm's weight or the rows of another
 linear). The float model stays equivalent, and int8 activations, which share one scale per token,
-lose less. ``smooth_refine`` then adjusts s to the recipe's own rules.
+lose less. ``smooth_refine`` can then adjust s to the recipe's own rules.
 """
 
 from __future__ import annotations
