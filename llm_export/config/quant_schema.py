@@ -120,9 +120,9 @@ class SmoothConfig:
     pattern: str = ".*"
     """Regular expression that must match the whole names of the linear layers that share a
     smoothed input."""
-    steps: int = 30
+    steps: int = 0
     """Steps of the gradient descent that refines the scales to the least rounding error of inputs
-    and weights under the recipe's own rules; 0 keeps SmoothQuant's."""
+    and weights under the recipe's own rules; 0 keeps SmoothQuant's, 30 are enough."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 0, "smooth.steps", "must be at least 0", self.steps)

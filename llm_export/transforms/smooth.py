@@ -3,7 +3,7 @@
 https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s, W x = (W diag(s))
 (x / s). The division is folded into the producer of x (a norm's weight or the rows of another
 linear). The float model stays equivalent, and int8 activations, which share one scale per token,
-lose less. ``smooth_refine`` then adjusts s to the recipe's own rules.
+lose less. ``smooth_refine`` can then adjust s to the recipe's own rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
-from llm_export.quant.inputs import input_rows
+from llm_export.quant.inputs import input_ranges, input_rows
 from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.transforms.base import Transform
 from llm_export.transforms.equivalence import checked_equivalent
@@ -48,7 +48,11 @@ def smooth(
         chosen = matching(model, pattern, "quant.smooth.pattern", with_head=with_head)
         if isinstance(model, Decoder) and any(model.head in edge.consumers for _, edge in chosen):
             untie(model)
-        ranges, rows = input_rows(model, [name for name, _ in chosen], calibration, TOKENS)
+        names = [name for name, _ in chosen]
+        if steps:
+            ranges, rows = input_rows(model, names, calibration, TOKENS)
+        else:
+            ranges, rows = input_ranges(model, names, calibration), {}
         for name, edge in chosen:
             scale = smoothing_scale(edge, ranges[name], alpha)
             if steps and name in rounded:

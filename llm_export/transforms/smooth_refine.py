@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llm_export.quant.blocks import one_thread
 from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 from llm_export.transforms.scale_folding import FoldingPair
 
-TOKENS = 512
+TOKENS = 256
 """Inputs of a place to keep."""
-_ROWS = 512
+_ROWS = 256
 """Rows of the weights that a place looks at; of more, every n-th."""
 _RATE, _FIRST, _SECOND = 0.08, 0.9, 0.999
 _INPUT_LEVELS = 255
@@ -72,7 +73,8 @@ def refined(
         of_weights = (steps_of.square().sum(0) * seen).sum()
         return (of_inputs + of_weights).log()
 
-    made = _descended(error, scale.log(), steps).exp()
+    with one_thread():  # barriers between threads would cost more than these operations
+        made = _descended(error, scale.log(), steps).exp()
     return made if bool(torch.isfinite(made).all()) else scale
 
 
