@@ -31,9 +31,9 @@ class Writer:
         self.file.add_vocab_size(words)
         self.file.add_tokenizer_model("gpt2")
         self.file.add_tokenizer_pre("qwen2")
-        self.file.add_token_list([f"t{i}" for i in range(words)])
+        self.file.add_token_list(["a", "b", "ab", *(f"t{i}" for i in range(3, words))])
         self.file.add_token_types([1] * words)
-        self.file.add_token_merges(["t 0"])
+        self.file.add_token_merges(["a b"])
         self.file.add_eos_token_id(words - 1)
         self.put("", {"token_embd": (words, width)})
 
