@@ -9,7 +9,7 @@ operator alone; this module skips it for all partitioners.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,21 +23,17 @@ from llm_export.compat.run_decompositions import Plain, run_decompositions_by
 
 
 @contextmanager
-def decomposed_once(
-    *, together: bool, rules: Mapping[Any, Callable[..., Any]] | None = None
-) -> Iterator[None]:
+def decomposed_once(*, together: bool) -> Iterator[None]:
     """Context in which ``run_decompositions`` returns the program unchanged if an earlier call has
     already applied all decompositions.
 
     Args:
         together: make a program functional during its first decomposition. Only valid if no
             partitioner reads the program in between.
-        rules: decompositions beside those of each call's own table.
     """
     left: WeakKeyDictionary[ExportedProgram, set[Hashable]] = WeakKeyDictionary()
 
     def run(plain: Plain, program: ExportedProgram, table: Mapping[Any, Any]) -> ExportedProgram:
-        table = {**table, **(rules or {})} if table else table
         found = _decomposable(program, table)
         if program in left and found <= left[program]:
             return program

@@ -20,8 +20,7 @@ _NUMBER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)")
 class LayerwisePartitioner(XnnpackPartitioner):
     """Takes everything that XNNPACK supports, including dynamically quantized linears and the
     operators around them, and cuts at layer boundaries. Each delegate then contains the weights of
-    one layer only and layers have equal graphs, so repeated layers are lowered once. Slices alone
-    are no delegate: calling one costs more than a kernel.
+    one layer only and layers have equal graphs, so repeated layers are lowered once.
     """
 
     def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
@@ -31,8 +30,7 @@ class LayerwisePartitioner(XnnpackPartitioner):
             parts: dict[int, list[fx.Node]] = defaultdict(list)
             for node in whole.nodes:
                 parts[layers[node]].append(node)
-            kept = [part for part in parts.values() if not all(map(_is_slice, part))]
-            cut += [Partition(len(cut) + i, part) for i, part in enumerate(kept)]
+            cut += [Partition(len(cut) + i, part) for i, part in enumerate(parts.values())]
         return cut
 
 
@@ -56,10 +54,6 @@ def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:
         if node in fixed and node.users:
             layers[node] = min(layers[user] for user in node.users)
     return layers
-
-
-def _is_slice(node: fx.Node) -> bool:
-    return "slice_copy" in str(node.target)
 
 
 def _own(node: fx.Node) -> int:

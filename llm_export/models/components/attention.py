@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llm_export.models.components.attention_cores import CoreFactory, CoreShape
 from llm_export.models.components.attention_cores.by_head import CustomOpByHeadCore
@@ -61,6 +62,8 @@ class GroupedQKV(nn.Module):
     ``FusedQKV`` with its rows reordered.
     """
 
+    swap: Tensor
+
     def __init__(self, fused: nn.Linear, config: AttentionConfig, rotated: int) -> None:
         super().__init__()
         self.fused = fused
@@ -68,17 +71,25 @@ class GroupedQKV(nn.Module):
         self.group = config.num_heads // config.num_kv_heads
         self.rotated = rotated
         """Number of channels of a head that RoPE rotates."""
+        self.register_buffer("swap", torch.empty(self.e, self.e), persistent=False)
+        self.init_buffers()
+
+    def init_buffers(self) -> None:
+        """[E, E] permutation that swaps the halves of the rotated channels; zero for the other
+        channels.
+        """
+        half = self.rotated // 2
+        to = torch.arange(self.rotated).roll(half)
+        swap = torch.zeros(self.e, self.e, dtype=self.swap.dtype, device="cpu")
+        swap[torch.arange(self.rotated), to] = 1
+        self.swap = swap
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fused(x).view(x.shape[0], -1, self.heads, self.group + 2, self.e)
 
     def rotate(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate by cos and sin [1, S, 1, G + 2, E], which leave the values unchanged."""
-        half = self.rotated // 2
-        # The channels that are not rotated meet a sine of 0.
-        swapped = (qkv[..., half : 2 * half], qkv[..., :half], qkv[..., 2 * half :])
-        swapped = swapped if self.rotated < self.e else swapped[:2]
-        return qkv * cos + torch.cat(swapped, dim=-1) * sin
+        return qkv * cos + F.linear(qkv, self.swap) * sin
 
 
 class Attention(nn.Module):

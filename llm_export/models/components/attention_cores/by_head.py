@@ -39,11 +39,8 @@ class CustomOpByHeadCore(CachedCore):
         """[1, S, K, G + 2, E]: for each KV head its queries, key and value."""
         heads, e = self.shape.num_kv_heads, self.shape.head_dim
         group = self.shape.num_heads // heads
-        by_head = qkv.view(-1, heads, group + 2, e).transpose(0, 1).contiguous()
-        q, k, v = (
-            self.kept(part.view(heads, qkv.shape[1], -1, e))
-            for part in torch.split(by_head, [group, 1, 1], dim=2)
-        )
+        by_head = self.kept(_by_head(qkv, heads, group + 2, e))
+        q, k, v = torch.split(by_head, [group, 1, 1], dim=2)
         return self._attend(q, k, v, step, qkv.dtype)
 
     def kept(self, x: Tensor) -> Tensor:
