@@ -108,7 +108,7 @@ def planned_outputs(method: Any) -> Sequence[Any]:
     meta = method.metadata
     try:
         outputs = [meta.output_tensor_meta(i) for i in range(meta.num_outputs())]
-    except RuntimeError:  # of an output that is no tensor
+    except (IndexError, RuntimeError):  # of an output that is no tensor
         return ()
     if not all(each.is_memory_planned() for each in outputs):
         return ()

@@ -219,6 +219,7 @@ def test_a_failed_benchmark_leaves_the_bundle_and_is_tried_again(
     assert again.record.reused == NAMES[:8]
 
 
+@pytest.mark.slow
 def test_a_disturbed_benchmark_is_for_one_run(
     warm: Path,
     tmp_path: Path,

@@ -160,6 +160,7 @@ def test_the_edge_config(dim_order: bool) -> None:
     assert made._skip_dim_order is not dim_order
 
 
+@pytest.mark.slow
 def test_xnnpack_looks_its_pass_manager_up() -> None:
     from executorch.backends.xnnpack import xnnpack_preprocess
 

@@ -121,7 +121,9 @@ def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path:
     compile((app / "embed.py").read_text(), "embed.py", "exec")
     with pytest.raises(BundleError) as error:
         api.deploy(bundle, "cpp", tmp_path / "other")
-    assert "projects of cpp generate text" in str(error.value)
+    assert "projects of cpp are for the task generate or see, and this bundle embeds texts" in str(
+        error.value
+    )
     assert f"llm-export deploy {bundle} --to python FOLDER" in str(error.value.fix)
 
 
