@@ -59,11 +59,8 @@ def call(step: int, slots: int) -> _Call:
 def test_a_cache_of_few_slots() -> None:
     from executorch.exir import ExecutorchBackendConfig
 
+    assert not call(3, 3).fits(), "it stays with the fused operator"
     made = call(4, 4)
     assert made.fits()
     names = {node.name for node in _lowered(made, ExecutorchBackendConfig()).graph.nodes}
     assert {"q", "mask", "first", "keys"} <= names
-
-
-def test_a_cache_of_three_slots_stays_with_the_fused_operator() -> None:
-    assert not call(3, 3).fits()
