@@ -15,7 +15,7 @@ import mmap
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def give_back_zeros(tensors: Sequence[Tensor]) -> int:
     if not _ABLE:
         return total
     with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = ctypes.CDLL(None)
         for start, stop in _extents(tensors):
             first, last = -(-start // _PAGE) * _PAGE, stop // _PAGE * _PAGE
             for place in range(first, last, _BLOCK):
@@ -70,37 +70,48 @@ def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def _extents(tensors: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
-    """(first address, end) of the blocks that the tensors lie in, or else of the tensors."""
+    """(first address, end) of the blocks that the tensors lie in, or else of the tensors. Those in
+    other memory are left out: pages of a file that were changed would hold the file's bytes again.
+    """
     own = sorted((t.data_ptr(), t.data_ptr() + t.nbytes) for t in tensors if t.is_contiguous())
     mappings, done = list(_anonymous()), 0
     for start, stop in own:
-        if not start or start < done:
+        around = next((m for m in mappings if m.first <= start and stop <= m.end), None)
+        if around is None or start < done:
             continue
-        block = next((_block(start, m) for m in mappings if m[0] <= start and stop <= m[1]), None)
+        block = None if around.is_heap else _block(start, around)
         start, done = (start, stop) if block is None or block[1] < stop else block
         yield start, done
 
 
-def _anonymous() -> Iterator[tuple[int, int]]:
-    """Private mappings of memory that can be written, the heap's own excepted."""
+class _Mapping(NamedTuple):
+    """From address ``first`` to before ``end``; of the heap blocks lie among others' data."""
+
+    first: int
+    end: int
+    is_heap: bool
+
+
+def _anonymous() -> Iterator[_Mapping]:
+    """Private mappings of memory that can be written and is of no file."""
     for line in _MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         place, access, _, _, inode, *name = line.split(maxsplit=5)
-        if access == "rw-p" and inode == "0" and not name:
+        if access == "rw-p" and inode == "0":
             first, end = (int(part, 16) for part in place.split("-"))
-            yield first, end
+            yield _Mapping(first, end, is_heap=bool(name))
 
 
-def _block(inner: int, mapping: tuple[int, int]) -> tuple[int, int] | None:
+def _block(inner: int, mapping: _Mapping) -> tuple[int, int] | None:
     """The block that glibc's malloc has mapped for itself around an address, all zeros up to there.
     Before it, at the start of a page, lie a word and its size, whose low bits say that it is mapped
     (malloc.c: ``malloc_chunk``).
     """
-    for page in range(inner // _PAGE * _PAGE, mapping[0] - 1, -_PAGE):
+    for page in range(inner // _PAGE * _PAGE, mapping.first - 1, -_PAGE):
         word = ctypes.c_size_t.from_address(page + _WORD).value
         if not word:
             continue
         size = word & ~_FLAGS
-        fits = word & _FLAGS == _OWN_MAPPING and not size % _PAGE and page + size <= mapping[1]
+        fits = word & _FLAGS == _OWN_MAPPING and not size % _PAGE and page + size <= mapping.end
         fits = fits and not ctypes.c_size_t.from_address(page).value
         return (page + 2 * _WORD, page + size) if fits and inner < page + size else None
     return None

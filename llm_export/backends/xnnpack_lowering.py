@@ -14,13 +14,14 @@ from llm_export.compat.versions import lowering_untested
 
 @contextmanager
 def faster(resolved: Resolved) -> Iterator[None]:
-    """XNNPACK's partitioners select nodes by operator and never read the whole program; other
-    backends of a chain may. They also take operators on selected rows. This does nothing for
-    untested versions of ExecuTorch or torch.
+    """XNNPACK's partitioners select nodes by operator and never read the whole program; those of
+    other backends, in a chain or of further methods, may. They also take operators on selected
+    rows. This does nothing for untested versions of ExecuTorch or torch.
     """
     if lowering_untested():
         yield
         return
-    whole = decomposed_once(together=not resolved.recipe.backend.fallbacks)
+    chosen = resolved.recipe.backend
+    whole = decomposed_once(together=not (chosen.fallbacks or chosen.methods))
     with whole, reused(), selected_rows():
         yield

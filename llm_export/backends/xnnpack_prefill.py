@@ -36,7 +36,6 @@ Larger steps use the fused operator, which needs none.
 _COPY = 32 << 20
 """Bytes of the copy of all keys, and of that of all values; larger caches use the fused operator.
 """
-
 _MASK = 8 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
@@ -75,7 +74,7 @@ class _Call:
         """Whether the step has dynamic length and a cache laid out by head."""
         dynamic = "length" in self.inputs and self.q_shape[1] > 2
         by_head = self.cache_shape[2] == 1 and self.cache_shape[0] == self.q_shape[0]
-        return dynamic and by_head and self.plain and self.longest > 2
+        return dynamic and by_head and self.plain and self.longest > 3
 
     @property
     def kind(self) -> Hashable:
@@ -180,7 +179,7 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
 
     heads, step, group, e = call.q_shape
     step = min(step, call.longest)
-    s = min(step, call.longest - 1, 5)
+    s = min(step, call.longest - 2, 5)  # and two keys before them
     dtypes = {name: call.inputs[name].meta["spec"].dtype for name in ("q", "k_cache")}
     # Never read, so it needs no memory, however large it is.
     caches = [torch.empty(call.cache_shape, dtype=dtypes["k_cache"]) for _ in "kv"]

@@ -41,6 +41,7 @@ def light_graphs() -> Iterator[None]:
         self.__dict__.pop("_code", None)
         kind: Any = type(self)  # each graph module has a class of its own
         kind._code, kind.forward = _Made(recompile, "_code"), _Made(recompile, "forward")
+        kind.__reduce__ = _reduced
         return _Later(lambda: recompile(self))
 
     def looked_up() -> None:
@@ -67,6 +68,12 @@ def light_graphs() -> Iterator[None]:
                 delattr(owner, name)
             else:
                 setattr(owner, name, plain)
+
+
+def _reduced(module: GraphModule) -> Any:
+    """As torch pickles it: source and all, which it expects to be there."""
+    assert module.code
+    return GraphModule.__reduce__(module)
 
 
 class _Made:

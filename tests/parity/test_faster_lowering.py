@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,19 @@ def test_nothing_is_decomposed_twice_and_everything_once() -> None:
     assert "aten.hardswish.default" in {str(n.target) for n in kept.graph.nodes}
     x = torch.randn(4)
     assert torch.equal(apart.module()(x), Softplus()(x))
+
+
+def test_other_backends_find_a_functional_program() -> None:
+    captured = torch.export.export(Softplus(), (torch.randn(4),))
+    resolved = resolve(api.compose_recipe(None, ["model=tiny", "backend=xnnpack"]).recipe)
+    alone = resolved.recipe.backend
+    others = (replace(alone, fallbacks=["coreml"]), replace(alone, methods={"encode": "coreml"}))
+    for chosen, as_captured in ((alone, True), *((other, False) for other in others)):
+        made = replace(resolved, recipe=replace(resolved.recipe, backend=chosen))
+        for name in ("xnnpack", "portable"):
+            with BACKENDS.get(name).lowering_context(made):
+                same = captured.run_decompositions({}) is captured
+            assert same is as_captured, (name, chosen)
 
 
 def test_another_rule_for_an_operator_is_applied() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,14 @@ def test_graphs_are_written_out_when_they_are_called_or_read(program: ExportedPr
     assert torch.equal(later(torch.ones(1, 4)), called(torch.ones(1, 4)))
     assert copy.deepcopy(source) is not source
     assert "_code" in vars(torch.fx.GraphModule(torch.nn.Module(), graph))
+
+
+def test_a_graph_without_source_is_pickled_with_it() -> None:
+    with light_graphs():
+        module = torch.fx.symbolic_trace(nn.Linear(2, 2))
+        assert "_code" not in vars(module)
+        read = pickle.loads(pickle.dumps(module))
+    assert torch.equal(read(torch.ones(2)), module(torch.ones(2)))
 
 
 def test_new_composite_operators_are_found() -> None:

@@ -81,6 +81,17 @@ def test_of_other_memory_nothing_is_given_back(block: Tensor) -> None:
     assert give_back_zeros([torch.zeros(9), torch.zeros(0), block[:64].view(2, -1).T]) == 0
 
 
+@pytest.mark.parametrize("flags", [mmap.MAP_PRIVATE, mmap.MAP_SHARED])
+def test_a_mapped_file_is_left_alone(flags: int, tmp_path: Path) -> None:
+    """Pages of a private mapping that were written would become those of the file again."""
+    (tmp_path / "file").write_bytes(b"\1" * (4 * COUNT))
+    with (tmp_path / "file").open("r+b") as file:
+        mapped = torch.frombuffer(mmap.mmap(file.fileno(), 0, flags=flags), dtype=torch.int32)
+    mapped.zero_()
+    assert give_back_zeros([mapped, mapped[COUNT // 2 :]]) == 0
+    assert not mapped.count_nonzero()
+
+
 def test_of_a_loaded_programs_caches_what_a_text_fills_is_resident(quantized_bundle: Path) -> None:
     with LLM.load(quantized_bundle) as llm:
         assert llm.program._state is not None

@@ -1,0 +1,66 @@
+"""Attention of long steps by XNNPACK, with a mask as of a window."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, fx
+
+from llm_export.backends.chunk_attention import MaskedChunk
+from llm_export.backends.xnnpack_prefill import _Call, _lowered, _operator
+from llm_export.compat.tensor_specs import spec_of
+from llm_export.models.components.attention_cores.planners import additive, causal_mask
+
+HEADS, GROUP, E = 2, 3, 8
+
+
+def attended(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Of a whole cache, query head by query head."""
+    scores = torch.einsum("ksge,kte->kgst", q, keys[:, :, 0]) * scale + mask
+    return torch.einsum("kgst,kte->ksge", scores.softmax(-1), values[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "window"),
+    [(0, 5, 3), (7, 5, 4), (7, 2, 6), (11, 5, 3), (0, 16, 20)],
+    ids=["at the start", "longer than the window", "shorter", "at the end", "all in the window"],
+)
+def test_keys_before_the_first_ones_window_are_not_read(
+    start: int, length: int, window: int
+) -> None:
+    torch.manual_seed(0)
+    q = torch.randn(HEADS, length, GROUP, E)
+    keys, values = torch.randn(2, HEADS, 16, 1, E)
+    positions = torch.arange(start, start + length)
+    mask = additive(causal_mask(torch.arange(16), positions, window))
+    first = int(mask[0].argmax())
+    assert first == max(0, start - window + 1)
+    chunk = MaskedChunk(0.5, 16)
+    made = chunk(q, keys, values, mask, first, start + length - first)
+    torch.testing.assert_close(made, attended(q, keys, values, mask, 0.5))
+
+
+def call(step: int, slots: int) -> _Call:
+    """A call with a mask, of up to ``step`` tokens, as a graph has it before memory is planned."""
+    graph = fx.Graph()
+    shapes = {
+        "q": (HEADS, step, GROUP, E), "k": (HEADS, step, 1, E), "v": (HEADS, step, 1, E),
+        "k_cache": (HEADS, slots, 1, E), "v_cache": (HEADS, slots, 1, E), "start": (),
+        "length": (), "mask": (step, slots), "out": (HEADS, step, GROUP, E),
+    }  # fmt: skip
+    nodes = {name: graph.placeholder(name) for name in shapes}
+    for name, shape in shapes.items():
+        nodes[name].meta["spec"] = spec_of(torch.empty(shape))
+    args = (*(nodes[name] for name in _Call.NAMES), 0.0, False, None)
+    return _Call(graph.call_function(_operator(), args, {"out": nodes["out"]}))
+
+
+@pytest.mark.slow
+def test_a_cache_of_few_slots() -> None:
+    from executorch.exir import ExecutorchBackendConfig
+
+    assert not call(3, 3).fits(), "it stays with the fused operator"
+    made = call(4, 4)
+    assert made.fits()
+    names = {node.name for node in _lowered(made, ExecutorchBackendConfig()).graph.nodes}
+    assert {"q", "mask", "first", "keys"} <= names
