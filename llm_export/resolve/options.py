@@ -163,11 +163,11 @@ def _tables(
     recipe: Recipe, quant: QuantConfig, definition: Definition
 ) -> tuple[QuantConfig, Notes]:
     """A tied table takes the rule that a shipped option has for the output head, where delegates
-    then store both once."""
+    then store both once. A checkpoint that was trained for the option's rules keeps them."""
     shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
     heads = [rule for rule in quant.rules if rule.kind is ModuleKind.head]
     apart = quant.tied is TiedKind.untied or (quant.rotate is not None and quant.rotate.r1)
-    if not shipped or apart or not heads or not definition.tied(recipe):
+    if not shipped or apart or quant.qat.enabled or not heads or not definition.tied(recipe):
         return quant, ()
     made = [_like(recipe.backend.name, rule, heads[0]) for rule in quant.rules]
     notes = tuple(

@@ -25,6 +25,7 @@ from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.tied import share_table, tied_names
 from llm_export.stages.lowering.dedup_constants import share_constants
+from llm_export.stages.training.qat import trained_for
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 
@@ -127,6 +128,15 @@ def test_delegates_that_store_both_once_take_zero_points() -> None:
         assert words in said
         kept = next(c for c in found if c.name == "embed")
         assert (kept.bytes == 0) == (words == "stored once")
+
+
+def test_training_of_all_kinds_leaves_them_one() -> None:
+    choices = resolve_rules(model := tiny(), (HEAD8, TABLE8), "xnnpack")
+    choices = [replace(c, qat=trained_for(c)) if c.on_grid else c for c in choices]
+    assert "stored once" in str(share_table(model, choices, TiedKind.auto, raw_weights=True)[1])
+    only_head = [c if c.name == "head" else replace(c, qat=None) for c in choices]
+    said = share_table(model, only_head, TiedKind.auto, raw_weights=True)[1]
+    assert "trained to be quantized in different ways" in str(said)
 
 
 def test_a_matrix_that_a_delegate_stores_once_is_not_to_be_rescaled() -> None:
