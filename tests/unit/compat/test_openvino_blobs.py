@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_branches_keep_their_constants(taken: bool) -> None:
     weight = np.random.default_rng(0).normal(size=(16, 16)).astype(np.float32)
     x, condition = ops.parameter([2, 16], np.float32), ops.parameter([], np.bool_)
 
-    def branch(added: float) -> tuple[object, object]:
+    def branch(added: float) -> tuple[Any, Any]:
         inner = ops.parameter([2, 16], np.float32)
         product = ops.matmul(inner, ops.constant(weight), False, True)
         shifted = ops.add(product, ops.constant(np.full((1, 16), added, np.float32)))
