@@ -87,12 +87,16 @@ def conditions(records: Sequence[Row]) -> str:
 
 def _conditions(one: Row) -> str:
     """With a place for how busy the machine was."""
+    cells = [(a[figure], a[f"{figure}_ratio"]) for a in one["artifacts"] for figure in FIGURES]
+    shown = any(spread and spread["low"] not in (None, spread["high"]) for spread, _ in cells)
     parts = [
         f"{one['decode_length']} decoded tokens", f"{one['threads']} threads",
-        f"medians of {one['rounds']} rounds in turns (least to most)",
+        f"medians of {one['rounds']} rounds in turns" + (" (least to most)" if shown else ""),
     ]  # fmt: skip
-    if any(a[f"{figure}_ratio"] for a in one["artifacts"] for figure in FIGURES):
-        parts.append(f"ratios with {one['intervals']} (* excludes 1)")
+    ratios = [ratio for _, ratio in cells if ratio]
+    if ratios:
+        marked = " (* excludes 1)" if any(ratio["significant"] for ratio in ratios) else ""
+        parts.append(f"ratios with {one['intervals']}{marked}")
     text = ", ".join(parts) + "{busy}"
     parts = [f"{name} {found}" for name, found in one["versions"].items()]
     parts += [one[key] for key in ("machine", "measured") if one[key]]

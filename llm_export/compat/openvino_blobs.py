@@ -9,6 +9,7 @@ type, and from shared places. Written for openvino 2025.4.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from xml.etree import ElementTree
@@ -19,24 +20,24 @@ _HEADER = struct.Struct("<6Q")
 _KEY = bytes([0x30, 0x60, 0x70, 0x02, 0x04, 0x08, 0x3F, 0x6F, 0x72, 0x74, 0x78, 0x7F])
 _ALIGNMENT = 64
 _PRODUCT, _LOOKUP = "FullyConnectedCompressed", "GatherCompressed"
+_PLACE = frozenset(("offset", "size"))
 _DECOMPRESSION = ("3", "4")
 """Their inputs that are scales and zero points."""
 
 
 def compact(blob: bytes) -> bytes:
     """The same model, with equal constants stored once, and with scales and zero points in float16
-    where it holds all their values. Bytes of another form (other devices') are returned as given.
+    where it holds all their values. Bytes of another form (other devices' or versions') are
+    returned as given.
     """
     parts = _split(blob)
-    if parts is None:
+    if parts is None or not _known(parts[2], len(parts[1])):
         return blob
     document, constants, graph = parts
     stored = _Constants()
-    for body in (graph, *graph.iter("body")):  # ids are of a body's own layers
+    for body in _bodies(graph):
         users = _users(body)
-        for layer in body.findall("layers/layer[@type='Const']"):
-            data = layer.find("data")
-            assert data is not None
+        for layer, data in _stored(body):
             first = int(data.attrib["offset"])
             raw = constants[first : first + int(data.attrib["size"])]
             kinds = users.get(layer.attrib["id"], set())
@@ -65,6 +66,44 @@ class _Constants:
             self.places[digest] = len(self.written)
             self.written += raw
         return self.places[digest]
+
+
+def _bodies(graph: ElementTree.Element) -> list[ElementTree.Element]:
+    """The graph, and those of loops and branches. Ids are of a body's own layers."""
+    return [each for each in graph.iter() if each.find("layers") is not None]
+
+
+def _stored(body: ElementTree.Element) -> list[tuple[ElementTree.Element, ElementTree.Element]]:
+    """The layers that refer to bytes of the constants, and what refers to them."""
+    layers = ((layer, layer.find("data")) for layer in body.iterfind("layers/layer"))
+    return [(layer, d) for layer, d in layers if d is not None and set(d.keys()) >= _PLACE]
+
+
+def _known(graph: ElementTree.Element, size: int) -> bool:
+    """Whether all references to the constants are understood: those that stay would be wrong."""
+    bodies = _bodies(graph)
+    found = [pair for body in bodies for pair in _stored(body)]
+    whole = all(
+        _numbers(layer, ["id"]) and layer.get("type") is not None
+        for body in bodies
+        for layer in body.iterfind("layers/layer")
+    )
+    linked = all(
+        _numbers(edge, ["from-layer", "to-layer"]) and edge.get("to-port") is not None
+        for body in bodies
+        for edge in body.iterfind("edges/edge")
+    )
+    inside = all(
+        layer.get("type") == "Const"
+        and _numbers(data, _PLACE)
+        and int(data.attrib["offset"]) + int(data.attrib["size"]) <= size
+        for layer, data in found
+    )
+    return bool(bodies) and whole and linked and inside
+
+
+def _numbers(element: ElementTree.Element, keys: Iterable[str]) -> bool:
+    return all(element.get(key, "").isdecimal() for key in keys)
 
 
 def _users(body: ElementTree.Element) -> dict[str, set[str]]:

@@ -5,7 +5,7 @@ size predictions use it too.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from llm_export.config.name_patterns import matches_name
@@ -156,6 +156,11 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     return integers + rows * (groups * scale + 4 * choice.outliers)
 
 
+def _as_trained(settings: QatConfig | None) -> QatConfig | None:
+    """Without what only says which modules were trained so."""
+    return settings and replace(settings, kinds=list(ModuleKind), pattern=".*")
+
+
 def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
     """Why the two specs cannot have the same integers, or None if they can."""
     bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
@@ -164,7 +169,7 @@ def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
         return f"{bits} bit with group_size {groups[0]} is not {other} bit with {groups[1]}"
     if table.on_grid != head.on_grid:
         return "one of them is quantized with its activations"
-    if table.qat != head.qat:
+    if _as_trained(table.qat) != _as_trained(head.qat):
         return "they were trained to be quantized in different ways"
     if head.zero_point and not (table.in_kernel and head.in_kernel):
         return "the output matrix has zero points"

@@ -78,14 +78,27 @@ def _obstacle(
 
 
 def tied_names(
-    model: LanguageModel, wanted: TiedKind, *, raw_weights: bool
+    model: LanguageModel,
+    wanted: TiedKind,
+    choices: Sequence[LayerQuantSpec] = (),
+    *,
+    raw_weights: bool,
 ) -> tuple[str, str] | None:
     """Names of embedding and output head if the file is to store them once, as far as known before
     their schemes are.
+
+    Args:
+        choices: what is known of their schemes; without raw weights these decide.
     """
-    if not model.metadata.tied_embeddings or not raw_weights or wanted is TiedKind.untied:
+    if not model.metadata.tied_embeddings or wanted is TiedKind.untied:
         return None
     head, table = model.get_submodule(model.head_name), model.input_embedding()
     if head.weight is not table.weight:
         return None
-    return next(name for name, m in model.named_modules() if m is table), model.head_name
+    names = next(name for name, m in model.named_modules() if m is table), model.head_name
+    if raw_weights:
+        return names
+    one, other = (next((c for c in choices if c.name == name), None) for name in names)
+    if one is None or other is None or not one.with_head:
+        return None
+    return names if one_for_both(one, other) is None else None

@@ -163,11 +163,11 @@ def _tables(
     recipe: Recipe, quant: QuantConfig, definition: Definition
 ) -> tuple[QuantConfig, Notes]:
     """A tied table takes the rule that a shipped option has for the output head, where delegates
-    then store both once."""
-    shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
+    then store both once. A checkpoint that was trained for the option's rules keeps them."""
+    shipped = _is_option(recipe.quant)
     heads = [rule for rule in quant.rules if rule.kind is ModuleKind.head]
     apart = quant.tied is TiedKind.untied or (quant.rotate is not None and quant.rotate.r1)
-    if not shipped or apart or not heads or not definition.tied(recipe):
+    if not shipped or apart or quant.qat.enabled or not heads or not definition.tied(recipe):
         return quant, ()
     made = [_like(recipe.backend.name, rule, heads[0]) for rule in quant.rules]
     notes = tuple(
@@ -177,6 +177,15 @@ def _tables(
         if old.scheme != new.scheme
     )
     return replace(quant, rules=made), notes
+
+
+def _is_option(quant: QuantConfig) -> bool:
+    """Whether the rules are a shipped option's, also with the group size that the recipe states."""
+    shipped = quant_options().get(quant.name, ())
+    return len(shipped) == len(quant.rules) and all(
+        rule in (own, replace(own, group_size=quant.group_size))
+        for rule, own in zip(quant.rules, shipped, strict=True)
+    )
 
 
 def _like(backend: str, rule: QuantRule, head: QuantRule) -> QuantRule:

@@ -51,25 +51,25 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
             run(step)
     if lora is not None:
         run(lora)
-    raw = resolved.capabilities.raw_weights
     if recipe.quant.rotate is not None:
         asked = recipe.quant.rotate
         run(rotate(asked.r1, asked.r2, asked.seed), text)
         if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
             # The last norm's gain is folded into the output head and not into the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
+    scaled = recipe.quant.smooth is not None or recipe.quant.awq is not None
+    rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of) if scaled else []
+    raw = resolved.capabilities.raw_weights
     # An output head that is to share the embedding's storage is not changed.
-    together = tied_names(model, recipe.quant.tied, raw_weights=raw) is not None
+    together = tied_names(model, recipe.quant.tied, rules, raw_weights=raw) is not None
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-        rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of)
         run(smooth(windows, filled(recipe.quant.smooth.alpha), recipe.quant.smooth.pattern,
                    with_head=not together, choices=[_within(choice, prefix) for choice in rules],
                    steps=recipe.quant.smooth.steps), text)  # fmt: skip
     if recipe.quant.awq is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         powers: dict[str, float] = {}
-        rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of)
         run(
             awq(
                 windows, [_within(choice, prefix) for choice in rules],

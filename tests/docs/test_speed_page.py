@@ -59,6 +59,16 @@ def test_a_session_has_ratios_to_its_first_row(record: kept.Row) -> None:
     assert "prefill" not in text, "nothing of it was measured"
 
 
+def test_conditions_explain_what_the_table_has(record: kept.Row) -> None:
+    said = speed_page.conditions([record])
+    assert "in turns (least to most), ratios with 95% confidence intervals (* excludes 1)" in said
+    for one in record["artifacts"]:
+        one["decode"] |= {"low": None, "high": None}
+        one["decode_ratio"] = None
+    said = speed_page.conditions([record])
+    assert "in turns, other processes on" in said
+
+
 def test_a_measurement_tells_where_it_is_from(record: kept.Row) -> None:
     assert record["command"] == "python it"
     assert set(record["versions"]) == {"torch"}

@@ -71,15 +71,15 @@ class TrainForm:
 
 
 def trained_for(choice: LayerQuantSpec) -> QatConfig:
-    """The fake quantizer whose values the kernel represents exactly. One that the checkpoint was
+    """The fake quantizer whose values the kernel represents exactly, or to 1/2048 if its scales are
+    float16: torchao multiplies by their reciprocals, which overflow. One that the checkpoint was
     trained with is continued, in float32.
     """
     if choice.qat is not None:
         scale = choice.qat.scale_precision or choice.qat.weight_precision
         return replace(choice.qat, weight_precision=Precision.float32, scale_precision=scale)
-    return QatConfig(
-        enabled=True, scale_precision=Precision(choice.scale_dtype), kinds=[choice.kind]
-    )
+    scale = Precision.float32 if choice.scale_dtype == "float16" else Precision(choice.scale_dtype)
+    return QatConfig(enabled=True, scale_precision=scale, kinds=[choice.kind])
 
 
 @contextmanager

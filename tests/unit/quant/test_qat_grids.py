@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +38,8 @@ from llm_export.quant.qat import (
 )
 from llm_export.quant.rounding.weights import known_grid
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.quant.schemes import TABLES
+from llm_export.stages.training.qat import trained_for
 
 
 def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -138,6 +142,22 @@ def test_a_kernel_that_keeps_less_of_a_scale_loses_little() -> None:
     matched = QatConfig(enabled=True, scale_precision=Precision.bfloat16)
     exact = trained_grid(w, kernel, matched)
     assert torch.equal(exact.values(), training_values(w, kernel, matched))
+
+
+def test_training_knows_the_scales_of_every_backend() -> None:
+    kept = {
+        support.scale_dtype
+        for table in map(TABLES.get, TABLES)
+        for schemes in table.kinds.values()
+        for support in schemes.values()
+    }
+    assert "float16" in kept
+    for dtype in kept:
+        choice = replace(_choice(GridSpec(4, 32)), scale_dtype=dtype)
+        settings = trained_for(choice)
+        wanted = training_values(weight(), choice.spec, settings)
+        found = sqnr(wanted, trained_grid(weight(), choice.spec, settings))
+        assert found == math.inf if dtype != "float16" else found > 70
 
 
 def _choice(spec: GridSpec) -> LayerQuantSpec:

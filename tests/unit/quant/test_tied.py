@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from stage_tools import transformed_of
 from torch import Tensor, nn
 
 import llm_export.backends  # noqa: F401  (registers what they run)
@@ -17,10 +18,14 @@ from llm_export.errors import RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.contract import LanguageModel
 from llm_export.models.families.llama import from_hf
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
-from llm_export.quant.tied import share_table
+from llm_export.quant.tied import share_table, tied_names
 from llm_export.stages.lowering.dedup_constants import share_constants
+from llm_export.stages.training.qat import trained_for
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 
@@ -123,6 +128,41 @@ def test_delegates_that_store_both_once_take_zero_points() -> None:
         assert words in said
         kept = next(c for c in found if c.name == "embed")
         assert (kept.bytes == 0) == (words == "stored once")
+
+
+def test_training_of_all_kinds_leaves_them_one() -> None:
+    choices = resolve_rules(model := tiny(), (HEAD8, TABLE8), "xnnpack")
+    choices = [replace(c, qat=trained_for(c)) if c.on_grid else c for c in choices]
+    assert "stored once" in str(share_table(model, choices, TiedKind.auto, raw_weights=True)[1])
+    only_head = [c if c.name == "head" else replace(c, qat=None) for c in choices]
+    said = share_table(model, only_head, TiedKind.auto, raw_weights=True)[1]
+    assert "trained to be quantized in different ways" in str(said)
+
+
+def test_a_matrix_that_a_delegate_stores_once_is_not_to_be_rescaled() -> None:
+    model, both = tiny(), ("embed", "head")
+    head, table = (
+        QuantRule(scheme="4w", kind=kind, group_size=32, zero_point=True)
+        for kind in (ModuleKind.head, ModuleKind.embedding)
+    )
+    once = resolve_rules(model, (head, table), "openvino")
+    apart = resolve_rules(model, (head, replace(table, scheme="8w", zero_point=False)), "openvino")
+    assert tied_names(model, TiedKind.auto, once, raw_weights=False) == both
+    assert tied_names(model, TiedKind.untied, once, raw_weights=False) is None
+    assert tied_names(model, TiedKind.auto, apart, raw_weights=False) is None
+    assert tied_names(model, TiedKind.auto, raw_weights=False) is None
+    assert tied_names(model, TiedKind.auto, apart, raw_weights=True) == both
+
+
+def test_scaling_leaves_a_matrix_that_a_delegate_stores_once(tmp_path: Path) -> None:
+    words = [
+        "model=tiny", "backend=openvino", "quant=4w", "quant.smooth={}",
+        "quant.calibration.tokens=32", "quant.calibration.window=32", "runtime.context_length=64",
+        "model.config.tie_word_embeddings=true",
+    ]  # fmt: skip
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
+    choices = transformed_of(api.compose_recipe(None, words).recipe, ctx).choices
+    assert next(c for c in choices if c.name == "embed").shared_with == "head"
 
 
 def test_a_rescaled_matrix_is_stored_apart() -> None:

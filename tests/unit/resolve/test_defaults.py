@@ -82,7 +82,8 @@ def test_what_differs_from_its_usual_value_is_said() -> None:
     [
         ("openvino", True, (), "4w"), ("mlx", True, (), "4w"), ("coreml", True, (), "4w"),
         ("openvino", True, ("quant.tied=untied",), "8w"), ("openvino", False, (), "8w"),
-        ("vulkan", True, (), "8w"),
+        ("vulkan", True, (), "8w"), ("mlx", True, ("quant.qat.enabled=true",), "8w"),
+        ("openvino", True, ("quant.group_size=64",), "4w"),
     ],
 )  # fmt: skip
 def test_a_table_is_as_its_output_matrix_where_both_are_stored_once(
