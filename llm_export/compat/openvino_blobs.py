@@ -3,7 +3,7 @@
 The file is a header of six numbers, a document, the bytes of the constants, and the graph as XML
 whose bytes are combined with a key by exclusive or (``codec_xor``). The plugin writes each use of a
 constant again, and scales and zero points in float32, whatever the model had; it reads them in any
-type, and from shared places. Written for openvino 2025.4.
+type, and from shared places. Written for openvino 2025.4, the last that executorch 1.5 works with.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ TESTED = {
     "omegaconf": ">=2.3,<2.4",
     "transformers": ">=5.23,<5.24",
     "torchtune": "==0.6.1",
-    "openvino": ">=2025.4,<2026",
 }
 """Package -> the range of versions that its private parts were tested with."""
 
