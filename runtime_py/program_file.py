@@ -9,7 +9,7 @@ from typing import Any
 from runtime_py.compat import load_operator_libraries, planned_outputs
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
-from runtime_py.zero_pages import give_back_zeros
+from runtime_py.zero_pages import release_zero_pages
 
 
 def load_operators() -> None:
@@ -42,13 +42,13 @@ def opened_program(path: Path, data_path: Path | None, **settings: Any) -> Any:
 
 
 def loaded_methods(program: Any, names: Iterable[str], state: Sequence[Any] = ()) -> dict[str, Any]:
-    """Methods of a program of which nothing has run yet, by name. Of the program's memory what is
-    still zeros is given back to the system.
+    """Methods of a program of which nothing has run yet, by name. Pages of the program's memory
+    that still hold only zeros are released.
 
     Args:
         state: tensors on the memory that holds the caches.
     """
-    give_back_zeros(state)  # before delegates take memory for their weights
+    release_zero_pages(state)  # before delegates take memory for their weights
     methods = {name: program.load_method(name) for name in names}
-    give_back_zeros([each for method in methods.values() for each in planned_outputs(method)])
+    release_zero_pages([each for method in methods.values() for each in planned_outputs(method)])
     return methods

@@ -2,8 +2,8 @@
 
 ExecuTorch writes zeros to a program's whole memory when it opens the file, so KV caches are
 resident for their whole context and activations for the longest step, however short the text.
-Anonymous memory whose pages were given back to the system reads as zeros, and a page becomes
-resident when it is first written.
+``madvise(MADV_DONTNEED)`` releases pages of private anonymous memory: they read as zeros, and
+become resident again when they are written (madvise(2)).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ABLE = sys.platform.startswith("linux")
-"""Elsewhere pages that were given back need not read as zeros."""
+"""Only Linux guarantees that pages read as zeros after MADV_DONTNEED."""
 _MAPS = Path("/proc/self/maps")
 _PAGE = mmap.PAGESIZE
 _BLOCK = 64 * _PAGE
@@ -30,9 +30,9 @@ _BLOCK = 64 * _PAGE
 _WORD, _OWN_MAPPING, _FLAGS = ctypes.sizeof(ctypes.c_size_t), 2, 7
 
 
-def give_back_zeros(tensors: Sequence[Tensor]) -> int:
-    """Give pages of zeros back to the system: those of these tensors, and of the block of memory
-    that they were allocated in. On systems other than Linux this does nothing.
+def release_zero_pages(tensors: Sequence[Tensor]) -> int:
+    """Release the pages that hold only zeros: of these tensors, and of the block of memory that
+    they were allocated in. On systems other than Linux this does nothing.
 
     Args:
         tensors: on a program's memory, which nothing writes to meanwhile.

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from runtime_py import LLM
-from runtime_py.zero_pages import give_back_zeros, zeros
+from runtime_py.zero_pages import release_zero_pages, zeros
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="MADV_DONTNEED zeroes pages on Linux only"
+)
 PAGES = 128
 COUNT = PAGES * mmap.PAGESIZE // 4
 
@@ -54,23 +56,23 @@ def block() -> Iterator[Tensor]:
 def test_the_block_that_a_tensor_lies_in_is_given_back(block: Tensor) -> None:
     inner = block[5_000_000:5_000_100]
     assert resident(block) > 9_000
-    assert give_back_zeros([inner]) > 39_000_000
+    assert release_zero_pages([inner]) > 39_000_000
     assert resident(block) == 0
-    assert give_back_zeros([inner, block[:5]]) == 0, "what is not resident is not given back"
+    assert release_zero_pages([inner, block[:5]]) == 0, "not resident: not counted"
     assert block.count_nonzero() == 0
 
 
 def test_what_is_not_zero_is_kept(block: Tensor) -> None:
     block[7_000_000] = -0.0  # whose bits are not all zero
     inner = block[5_000_000:5_000_100]
-    assert 39_000_000 < give_back_zeros([inner]) < 40_000_000 - (1 << 18)
+    assert 39_000_000 < release_zero_pages([inner]) < 40_000_000 - (1 << 18)
     assert 0 < resident(block) <= 64
     assert torch.signbit(block[7_000_000])
     block.fill_(1)
     zero = block[5_000_000:6_000_000]
     zero.fill_(0)
     # No zeros lead to the start of the block any more: of it no more is known than the tensor.
-    assert 3_900_000 < give_back_zeros([zero]) <= 4_000_000
+    assert 3_900_000 < release_zero_pages([zero]) <= 4_000_000
     assert resident(zero) == 0
     assert block.sum() == 9_000_000
     zero[7] = 2
@@ -78,7 +80,7 @@ def test_what_is_not_zero_is_kept(block: Tensor) -> None:
 
 
 def test_of_other_memory_nothing_is_given_back(block: Tensor) -> None:
-    assert give_back_zeros([torch.zeros(9), torch.zeros(0), block[:64].view(2, -1).T]) == 0
+    assert release_zero_pages([torch.zeros(9), torch.zeros(0), block[:64].view(2, -1).T]) == 0
 
 
 @pytest.mark.parametrize("flags", [mmap.MAP_PRIVATE, mmap.MAP_SHARED])
@@ -88,7 +90,7 @@ def test_a_mapped_file_is_left_alone(flags: int, tmp_path: Path) -> None:
     with (tmp_path / "file").open("r+b") as file:
         mapped = torch.frombuffer(mmap.mmap(file.fileno(), 0, flags=flags), dtype=torch.int32)
     mapped.zero_()
-    assert give_back_zeros([mapped, mapped[COUNT // 2 :]]) == 0
+    assert release_zero_pages([mapped, mapped[COUNT // 2 :]]) == 0
     assert not mapped.count_nonzero()
 
 
