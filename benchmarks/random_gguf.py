@@ -3,7 +3,8 @@
 python benchmarks/random_gguf.py lfm2_350m lfm2.gguf
 python benchmarks/random_gguf.py qwen3_5_0_8b qwen3_5.gguf
 
-Matrices are in Q4_0, the embedding that serves as head too included; the rest is in float32.
+Tensors have the types that llama.cpp's `llama-quantize` gives a file of `Q4_0`: matrices in Q4_0,
+the embedding that serves as head too in Q6_K (`--head Q4_0` for that type), the rest in float32.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Writer:
     """A file of one architecture, ``D`` wide, with a vocabulary of ``words`` made-up tokens."""
 
+    #: The type of the embedding.
+    head = "Q6_K"
+
     def __init__(self, path: Path, architecture: str, width: int, words: int) -> None:
         import gguf
 
@@ -35,7 +39,7 @@ class Writer:
         self.file.add_token_types([1] * words)
         self.file.add_token_merges(["a b"])
         self.file.add_eos_token_id(words - 1)
-        self.put("", {"token_embd": (words, width)})
+        self.add_matrix("token_embd.weight", (words, width), self.head)
 
     def put(
         self, prefix: str, shapes: Shapes, *,
@@ -49,12 +53,21 @@ class Writer:
                 plain = vector if len(shape) == 1 else 0.1 * self.random.normal(size=shape)
                 self.file.add_tensor(whole, plain.astype(np.float32))
                 continue
-            # A block of 32 weights is a scale in float16, then two weights a byte.
-            blocks = np.empty((shape[0] * shape[1] // 32, 18), np.uint8)
-            blocks[:, :2] = np.full((len(blocks), 1), 0.002, np.float16).view(np.uint8)
-            blocks[:, 2:] = self.random.integers(0, 256, (len(blocks), 16), dtype=np.uint8)
-            kind = self.gguf.GGMLQuantizationType.Q4_0
-            self.file.add_tensor(whole, blocks.reshape(shape[0], -1), raw_dtype=kind)
+            self.add_matrix(whole, shape, "Q4_0")
+
+    def add_matrix(self, name: str, shape: tuple[int, ...], kind: str) -> None:
+        """A matrix of random integers, its blocks as ``ggml-common.h`` lays them out."""
+        # Q4_0: a scale in float16, then 32 weights of 4 bits. Q6_K: 256 of 6 bits, 16 scales
+        # in int8, then one in float16 for all.
+        weights, size, scale = {"Q4_0": (32, 18, slice(0, 2)), "Q6_K": (256, 210, slice(208, 210))}[
+            kind
+        ]
+        count = shape[0] * shape[1] // weights
+        blocks = self.random.integers(0, 256, (count, size), dtype=np.uint8)
+        value = 2e-3 if kind == "Q4_0" else 5e-6
+        blocks[:, scale] = np.full((count, 1), value, np.float16).view(np.uint8)
+        tensor = blocks.reshape(shape[0], -1)
+        self.file.add_tensor(name, tensor, raw_dtype=self.gguf.GGMLQuantizationType[kind])
 
     def close(self) -> None:
         self.file.write_header_to_file()
@@ -137,7 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--head", choices=("Q6_K", "Q4_0"), default="Q6_K")
     given = parser.parse_args()
+    Writer.head = given.head
     MODELS[given.model](given.file)
 
 
