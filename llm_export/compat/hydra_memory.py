@@ -2,7 +2,7 @@
 
 Hydra finds the defaults list, reads its files and merges them into the schema for each composition,
 and only then applies the overrides of keys. The variants of a sweep choose among few options. The
-two functions in between are no part of Hydra's public interface. Written for hydra-core 1.3.
+functions in between are no part of Hydra's public interface. Written for hydra-core 1.3.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from omegaconf import DictConfig
 
@@ -52,6 +52,7 @@ def remembered(loader: Any) -> Iterator[None]:
     repository.states = {}
     list_of = config_loader_impl.create_defaults_list
     merge = loader._compose_config_from_defaults_list
+    choices = defaults_list._create_interpolation_map
     made: _Made | None = None
     key: tuple[object, ...] = ()
     parts = b""
@@ -65,6 +66,7 @@ def remembered(loader: Any) -> Iterator[None]:
         made = _MADE.get(key)
         if made and all(repository.state(name) == state for name, state in made.asked.items()):
             _MADE.move_to_end(key)
+            repository.asked.update(made.asked)
             overrides = Overrides(repo=repo, overrides_list=overrides_list)
             defaults, tree, overrides.known_choices = pickle.loads(made.parts)
             return DefaultsList(defaults, tree, overrides.config_overrides, overrides)
@@ -83,13 +85,21 @@ def remembered(loader: Any) -> Iterator[None]:
                 _MADE.popitem(last=False)
         return config
 
+    def choices_if_asked(overrides: Any, defaults: Any, self_added: bool) -> Any:
+        """What interpolations in a defaults list may refer to, where there are any."""
+        if any(default.is_interpolation() for default in defaults):
+            return choices(overrides, defaults, self_added)
+        return None
+
     config_loader_impl.create_defaults_list = find  # type: ignore[assignment]
+    defaults_list._create_interpolation_map = choices_if_asked
     loader._compose_config_from_defaults_list = merged
     try:
         yield
     finally:
         repository.states = None
         config_loader_impl.create_defaults_list = list_of
+        defaults_list._create_interpolation_map = choices
         del loader._compose_config_from_defaults_list
 
 

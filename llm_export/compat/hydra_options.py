@@ -108,6 +108,12 @@ class Repository(ConfigRepository):
         return *origin, state.st_mtime_ns, state.st_size, state.st_ino
 
 
+def place_of(loader: Any, config_path: str) -> str:
+    """The package or folder in which the latest composition found a file; '' if in neither."""
+    state = loader.repository.asked.get(config_path)
+    return str(state[2]) if state and state[0] in ("pkg", "file") else ""
+
+
 def _is_fixed(state: State) -> bool:
     """Whether it is that of a structured config, which nobody changes."""
     return state[0] == "structured" and isinstance(state[-1], _Same)

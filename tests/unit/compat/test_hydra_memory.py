@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
+from hydra._internal.defaults_list import (
+    DefaultsList,
+    Overrides,
+    _create_interpolation_map,
+    create_defaults_list,
+)
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
@@ -64,6 +69,8 @@ def test_the_functions_have_the_shape_that_is_relied_on() -> None:
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     assert list(inspect.signature(merge).parameters) == ["self", "defaults", "repo"]
     assert list(inspect.signature(Overrides).parameters) == ["repo", "overrides_list"]
+    choices = inspect.signature(_create_interpolation_map).parameters
+    assert list(choices) == ["overrides", "defaults_list", "self_added"]
     assert list(inspect.signature(DefaultsList).parameters) == [
         "defaults", "defaults_tree", "config_overrides", "overrides",
     ]  # fmt: skip
@@ -116,6 +123,16 @@ def test_what_every_recipe_begins_with_is_merged_once(folder: Path) -> None:
     assert own.hydra["help"]["app_name"] == "own"
     own()
     assert own.hydra["help"] == taken.hydra["help"]
+
+
+def test_a_defaults_list_may_refer_to_a_choice(folder: Path) -> None:
+    text = "defaults: [{colour: red}, {shade: '${colour}'}, _self_]\n"
+    (folder / "main.yaml").write_text(text)
+    (folder / "shade").mkdir()
+    for name in ("red", "blue"):
+        (folder / "shade" / f"{name}.yaml").write_text(f"of: {name}\n")
+    assert Composing(folder)()["shade"] == {"of": "red"}
+    assert Composing(folder)("colour=blue")["shade"] == {"of": "blue"}
 
 
 def test_recipes_of_one_name_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
