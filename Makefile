@@ -4,7 +4,8 @@
 # make docs   build the documentation into site/
 PYTHON ?= python3
 VENV   ?= .venv
-PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+# pip would compile 30,000 modules one after the other, of which few are ever imported.
+PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 # torch first and by its exact version: a range would take the CUDA build.
 TORCH   = torch==2.13.0
 # Tests run in this many processes, of one thread each: nearly all of lowering is Python. They keep
@@ -56,6 +57,7 @@ $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 	$(PIP) --upgrade "pip>=24" "setuptools>=77"
 	$(PIP) --constraint constraints.txt $(TORCH)
 	$(PIP) --constraint constraints.txt --editable .
+	$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base

@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 
+from llm_export.compat.versions import version
 from llm_export.plugins.versions import plugin_versions
 
 PACKAGES = (

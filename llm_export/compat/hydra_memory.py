@@ -2,7 +2,7 @@
 
 Hydra finds the defaults list, reads its files and merges them into the schema for each composition,
 and only then applies the overrides of keys. The variants of a sweep choose among few options. The
-two functions in between are no part of Hydra's public interface. Written for hydra-core 1.3.
+functions in between are no part of Hydra's public interface. Written for hydra-core 1.3.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from omegaconf import DictConfig
 
@@ -33,6 +34,8 @@ class _Made:
 
 
 _MADE: OrderedDict[tuple[object, ...], _Made] = OrderedDict()
+_COMMON: dict[tuple[object, ...], bytes] = {}
+"""What a composition begins with, and the states of its files -> its files merged, pickled."""
 
 
 @contextmanager
@@ -46,8 +49,10 @@ def remembered(loader: Any) -> Iterator[None]:
     repository: Repository = loader.repository
     repository.asked.clear()
     repository.changed.clear()
+    repository.states = {}
     list_of = config_loader_impl.create_defaults_list
     merge = loader._compose_config_from_defaults_list
+    choices = defaults_list._create_interpolation_map
     made: _Made | None = None
     key: tuple[object, ...] = ()
     parts = b""
@@ -56,10 +61,12 @@ def remembered(loader: Any) -> Iterator[None]:
         nonlocal made, key, parts
         words = [o.input_line for o in overrides_list if _chooses(repo, o)]
         places = [(p.provider, p.path) for p in loader.get_search_path().get_path()]
-        key = (*places, config_name, *words, *sorted(how.items()))
+        # Every recipe is composed under one name: what it says tells them apart.
+        key = (*places, config_name, repository.state(config_name), *words, *sorted(how.items()))
         made = _MADE.get(key)
         if made and all(repository.state(name) == state for name, state in made.asked.items()):
             _MADE.move_to_end(key)
+            repository.asked.update(made.asked)
             overrides = Overrides(repo=repo, overrides_list=overrides_list)
             defaults, tree, overrides.known_choices = pickle.loads(made.parts)
             return DefaultsList(defaults, tree, overrides.config_overrides, overrides)
@@ -71,20 +78,60 @@ def remembered(loader: Any) -> Iterator[None]:
     def merged(defaults: Any, repo: Any) -> DictConfig:
         if made:
             return cast("DictConfig", pickle.loads(made.config))
-        config = merge(defaults=defaults, repo=repo)
+        config = _after_common(loader, merge, defaults, repo)
         if not repository.changed:
             _MADE[key] = _Made(dict(repository.asked), parts, pickle.dumps(config))
             if len(_MADE) > _KEPT:
                 _MADE.popitem(last=False)
         return config
 
+    def choices_if_asked(overrides: Any, defaults: Any, self_added: bool) -> Any:
+        """What interpolations in a defaults list may refer to, where there are any."""
+        if any(default.is_interpolation() for default in defaults):
+            return choices(overrides, defaults, self_added)
+        return None
+
     config_loader_impl.create_defaults_list = find  # type: ignore[assignment]
+    defaults_list._create_interpolation_map = choices_if_asked
     loader._compose_config_from_defaults_list = merged
     try:
         yield
     finally:
+        repository.states = None
         config_loader_impl.create_defaults_list = list_of
+        defaults_list._create_interpolation_map = choices
         del loader._compose_config_from_defaults_list
+
+
+def _after_common(loader: Any, merge: Any, defaults: list[Any], repo: Any) -> DictConfig:
+    """As ``merge``; what every recipe begins with, Hydra's own options and the schema, is taken
+    from the composition before, where that began with the same."""
+    repository: Repository = loader.repository
+    count = next((i for i, d in enumerate(defaults) if not _is_common(d.config_path)), 0)
+    common, own = defaults[:count], defaults[count:]
+    if not common or any(d.config_path in repository.changed for d in common):
+        return cast("DictConfig", merge(defaults=defaults, repo=repo))
+    key = tuple((d.config_path, d.package, repository.state(d.config_path)) for d in common)
+    if key not in _COMMON:
+        made = merge(defaults=common, repo=repo)
+        _COMMON.clear()
+        _COMMON[key] = pickle.dumps(made)
+    load = loader._load_single_config
+
+    def first_or_read(default: Any, repo: Any) -> Any:
+        if default is common[-1]:
+            return SimpleNamespace(config=pickle.loads(_COMMON[key]))
+        return load(default=default, repo=repo)
+
+    loader._load_single_config = first_or_read
+    try:
+        return cast("DictConfig", merge(defaults=[common[-1], *own], repo=repo))
+    finally:
+        del loader._load_single_config
+
+
+def _is_common(config_path: str) -> bool:
+    return config_path.startswith(("hydra/", "schema/"))
 
 
 def _chooses(repo: Any, override: Any) -> bool:

@@ -30,7 +30,8 @@ Check = Callable[[str, Path], None]
 
 
 _FILES: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
-"""(source, option, state of its file) -> the option as Hydra read it and as plain data, pickled.
+"""(source, option, state of its file) -> the option as Hydra read it and as plain data, pickled;
+and structured configs, which Hydra would copy node by node.
 
 Only bytes that this process pickled itself are unpickled. A composition reads twenty files, and
 nearly always those of the one before; unpickling one takes a tenth of the time of parsing it."""
@@ -42,6 +43,7 @@ class Repository(ConfigRepository):
     Attributes:
         asked: the state of whatever was asked for, by name; None for what is nowhere.
         changed: the names of those that the step has changed.
+        states: what ``state`` has found, by name, during one composition; None outside of one.
     """
 
     def __init__(self, loader: Any, step: Step, check: Check) -> None:
@@ -49,6 +51,7 @@ class Repository(ConfigRepository):
         self._step, self._check = step, check
         self.asked: dict[str, State | None] = {}
         self.changed: set[str] = set()
+        self.states: dict[str, State | None] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Repository:
         # Hydra replaces the sources of its copy, and changes nothing in them.
@@ -56,14 +59,14 @@ class Repository(ConfigRepository):
 
     def load_config(self, config_path: str) -> Any:
         key = self.asked[config_path] = self.state(config_path)
-        if key is None or key[0] not in ("pkg", "file"):
+        if key is None or not ((stored := key[0] in ("pkg", "file")) or _is_fixed(key)):
             return super().load_config(config_path)
         if key not in _FILES:
             if key[0] == "file":
                 self._check(config_path, Path(str(key[2]), str(key[3])))
             read = super().load_config(config_path)
             assert read is not None
-            body = OmegaConf.to_container(read.config, resolve=False)
+            body = OmegaConf.to_container(read.config, resolve=False) if stored else None
             _FILES[key] = pickle.dumps(read), pickle.dumps(body)
         loaded, body = map(pickle.loads, _FILES[key])
         if isinstance(body, dict) and self._step(config_path, body):  # type: ignore[arg-type]
@@ -73,11 +76,18 @@ class Repository(ConfigRepository):
 
     def config_exists(self, config_path: str) -> bool:
         self.asked[config_path] = self.state(config_path)
-        return super().config_exists(config_path)
+        return self.asked[config_path] is not None
 
     def state(self, config_path: str) -> State | None:
         """What a config is recognized by: another content has another state. None: there is none.
         The state of one in a place that does not say what has changed is never the same."""
+        if self.states is None:
+            return self._state(config_path)
+        if config_path not in self.states:
+            self.states[config_path] = self._state(config_path)
+        return self.states[config_path]
+
+    def _state(self, config_path: str) -> State | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None:
             return None
@@ -96,6 +106,17 @@ class Repository(ConfigRepository):
         state = file.stat()
         origin = (scheme, source.provider, place, name)
         return *origin, state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def place_of(loader: Any, config_path: str) -> str:
+    """The package or folder in which the latest composition found a file; '' if in neither."""
+    state = loader.repository.asked.get(config_path)
+    return str(state[2]) if state and state[0] in ("pkg", "file") else ""
+
+
+def _is_fixed(state: State) -> bool:
+    """Whether it is that of a structured config, which nobody changes."""
+    return state[0] == "structured" and isinstance(state[-1], _Same)
 
 
 def _content(name: str) -> object:

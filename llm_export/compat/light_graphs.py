@@ -21,6 +21,9 @@ from torch.fx.traceback import NodeSource
 
 Recompile = Callable[[GraphModule], Any]
 
+_COMPOSITE: list[str] = []
+"""The composite operators that have been looked up, which this process need not do again."""
+
 
 @contextmanager
 def light_graphs() -> Iterator[None]:
@@ -31,7 +34,6 @@ def light_graphs() -> Iterator[None]:
     from torch._export import utils
 
     recompile, look_up = GraphModule.recompile, utils._materialize_cpp_cia_ops
-    known: list[str] = []
 
     def deferred(self: GraphModule) -> Any:
         codegen = self._graph._codegen
@@ -46,9 +48,9 @@ def light_graphs() -> Iterator[None]:
 
     def looked_up() -> None:
         found = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")
-        if found != known:
+        if found != _COMPOSITE:
             look_up()
-            known[:] = found
+            _COMPOSITE[:] = found
 
     patches: list[tuple[Any, str, Any]] = [
         (GraphModule, "recompile", deferred),

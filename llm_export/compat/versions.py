@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import metadata
 
 from packaging.specifiers import SpecifierSet
@@ -20,10 +21,21 @@ TESTED = {
 """Package -> the range of versions that its private parts were tested with."""
 
 
+@functools.cache
+def version(package: str) -> str:
+    """The version of an installed package, which a process reads once: a recipe's checks ask for
+    dozens, and each is a file to find and parse. Does not import it.
+
+    Raises:
+        PackageNotFoundError: it is not installed; asked again, it is looked for again.
+    """
+    return metadata.version(package)
+
+
 def installed(package: str) -> str:
     """The version of a package; '' if it is not installed. Does not import it."""
     try:
-        return metadata.version(package)
+        return version(package)
     except metadata.PackageNotFoundError:
         return ""
 

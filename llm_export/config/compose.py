@@ -32,7 +32,7 @@ from llm_export.compat.hydra_config import (
     sweep_jobs,
 )
 from llm_export.compat.hydra_memory import remembered
-from llm_export.compat.hydra_options import on_options
+from llm_export.compat.hydra_options import on_options, place_of
 from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
@@ -132,7 +132,9 @@ class Composer:
             return stored(self.loader, name)
 
     def _origin(self, group: str, name: str) -> str:
-        """The file of an option, in its package or folder, without reading it."""
+        """The file of an option that was just composed, in its package or folder."""
+        if place := place_of(self.loader, f"{group}/{name}"):
+            return f"{place}/{group}/{name}.yaml"
         for source in self.loader.get_sources():
             if source.is_config(f"{group}/{name}"):
                 place = source.full_path().partition("://")[2]

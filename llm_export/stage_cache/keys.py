@@ -13,11 +13,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
 from llm_export.arm.parts import identity
+from llm_export.compat.versions import version
 from llm_export.config.recipe_files import is_place, plain
 from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, OptionalCheck, Recipe, RuntimeConfig

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from quick_run import QUICK
 from safetensors.torch import save_file
 
 from llm_export import api, versions
@@ -29,8 +30,7 @@ from llm_export.sweep.launchers import make_launcher
 from llm_export.sweep.plan import make_plan
 from llm_export.sweep.state import SweepCommand, SweepFolder
 
-SMALL = ("model=tiny", "runtime=static", "benchmark=off", "verify.positions=50",
-         "deploy.questions=[]")  # fmt: skip
+SMALL = (*QUICK, "deploy.questions=[]")
 
 
 def made(folder: Path) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from functools import cache
 from pathlib import Path
@@ -74,14 +75,26 @@ class Counter(nn.Module):
         return torch.cumsum(self.linear(x), 1) + self.steps
 
 
+@cache
+def exported() -> Any:
+    return torch.export.export(Counter(), (torch.ones(2, 32),), strict=False)
+
+
 def edge_of(partitioner: list[Any]) -> Any:
-    program = torch.export.export(Counter(), (torch.ones(2, 32),), strict=False)
+    """One of the caller's own."""
+    program = copy.deepcopy(exported())
     return to_edge_transform_and_lower(
         {"forward": program},
         partitioner=partitioner,
         compile_config=edge_config(dim_order=False),
         constant_methods={"get_answer": 42},
     )
+
+
+@cache
+def plain_edge() -> Any:
+    """For those that change nothing of it."""
+    return edge_of([])
 
 
 def settings() -> ExecutorchBackendConfig:
@@ -202,7 +215,7 @@ def test_calls_of_passes_go_by_a_function() -> None:
     class Walks(ExportPass):
         pass
 
-    module = edge_of([]).exported_program().graph_module
+    module = plain_edge().exported_program().graph_module
     former = call_owner().call
     with export_pass_calls_by(lambda plain, one, graph: unchanged(graph)):
         result = Walks()(module)
@@ -213,7 +226,7 @@ def test_calls_of_passes_go_by_a_function() -> None:
 
 
 def test_partitions_of_xnnpack() -> None:
-    edge = edge_of([])
+    edge = plain_edge()
     program = edge.exported_program()
     made = XnnpackPartitioner().generate_partitions(program)
     assert made
@@ -282,7 +295,7 @@ def test_names_of_operators() -> None:
     assert operator_name(plain) == "aten::linear"
     assert plain_operator(plain) is plain
     found = {}
-    for node in edge_of([]).exported_program().graph.nodes:
+    for node in plain_edge().exported_program().graph.nodes:
         if node.op == "call_function":
             found[operator_name(node.target)] = plain_operator(node.target)
     assert found["aten::cumsum"] is torch.ops.aten.cumsum.default

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
+from hydra._internal.defaults_list import (
+    DefaultsList,
+    Overrides,
+    _create_interpolation_map,
+    create_defaults_list,
+)
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -21,6 +27,7 @@ from llm_export.compat.hydra_options import on_options
 @pytest.fixture(autouse=True)
 def nothing_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hydra_memory, "_MADE", type(hydra_memory._MADE)())
+    monkeypatch.setattr(hydra_memory, "_COMMON", {})
 
 
 @pytest.fixture
@@ -47,9 +54,9 @@ class Composing:
         self.loader = ConfigLoaderImpl(path)
         on_options(self.loader, step)
 
-    def __call__(self, *words: str) -> dict[str, Any]:
+    def __call__(self, *words: str, name: str = "main") -> dict[str, Any]:
         with remembered(self.loader):
-            cfg = self.loader.load_configuration("main", list(words), RunMode.RUN)
+            cfg = self.loader.load_configuration(name, list(words), RunMode.RUN)
         found: Any = OmegaConf.to_container(cfg, resolve=False)
         self.hydra = found.pop("hydra")
         return found
@@ -62,6 +69,8 @@ def test_the_functions_have_the_shape_that_is_relied_on() -> None:
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     assert list(inspect.signature(merge).parameters) == ["self", "defaults", "repo"]
     assert list(inspect.signature(Overrides).parameters) == ["repo", "overrides_list"]
+    choices = inspect.signature(_create_interpolation_map).parameters
+    assert list(choices) == ["overrides", "defaults_list", "self_added"]
     assert list(inspect.signature(DefaultsList).parameters) == [
         "defaults", "defaults_tree", "config_overrides", "overrides",
     ]  # fmt: skip
@@ -90,6 +99,54 @@ def test_what_changes_is_read_again(folder: Path) -> None:
     assert compose()["shape"] == {"corners": 0}, "an optional file that was not there"
     os.remove(folder / "shape/none.yaml")
     assert "shape" not in compose()
+
+
+def test_what_every_recipe_begins_with_is_merged_once(folder: Path) -> None:
+    """Hydra's options; what a folder has in one's place is taken, and a former place again."""
+    compose = Composing(folder)
+    merge = ConfigLoaderImpl._compose_config_from_defaults_list
+    compose()
+    (held,) = hydra_memory._COMMON.values()
+    taken = Composing(folder)
+    assert taken("colour=blue")["colour"] == {"name": "blue"}
+    assert list(hydra_memory._COMMON.values()) == [held]
+    hydra_memory._MADE.clear()
+    hydra_memory._COMMON.clear()
+    whole = Composing(folder)
+    assert whole("colour=blue") == taken("colour=blue")
+    assert whole.hydra == taken.hydra
+    assert ConfigLoaderImpl._compose_config_from_defaults_list is merge
+    (folder / "hydra/help").mkdir(parents=True)
+    (folder / "hydra/help/own.yaml").write_text("app_name: own\n")
+    own = Composing(folder)
+    own("hydra/help=own")
+    assert own.hydra["help"]["app_name"] == "own"
+    own()
+    assert own.hydra["help"] == taken.hydra["help"]
+
+
+def test_a_defaults_list_may_refer_to_a_choice(folder: Path) -> None:
+    text = "defaults: [{colour: red}, {shade: '${colour}'}, _self_]\n"
+    (folder / "main.yaml").write_text(text)
+    (folder / "shade").mkdir()
+    for name in ("red", "blue"):
+        (folder / "shade" / f"{name}.yaml").write_text(f"of: {name}\n")
+    assert Composing(folder)()["shade"] == {"of": "red"}
+    assert Composing(folder)("colour=blue")["shade"] == {"of": "blue"}
+
+
+def test_recipes_of_one_name_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ConfigStore.instance().repo, "stored.yaml", raising=False)
+    compose = Composing(folder)
+    texts = [(folder / "main.yaml").read_text(), "defaults: [{colour: blue}]\nn: 2\n"]
+    found = []
+    for text in (*texts, *texts):
+        node = OmegaConf.to_container(OmegaConf.create(text))
+        ConfigStore.instance().store(name="stored.yaml", node=node, provider="recipe")
+        found.append(compose(name="stored"))
+    assert found[:2] == found[2:]
+    assert [one["n"] for one in found[:2]] == [1, 2]
+    assert len(hydra_memory._MADE) == 2
 
 
 def test_a_file_in_an_earlier_place_hides_a_later_one(folder: Path, tmp_path: Path) -> None:

@@ -127,3 +127,18 @@ def test_git_that_cannot(repository: Path, tmp_path: Path) -> None:
         fetch(f"git+file://{repository}@main#nowhere")
     with pytest.raises(MissingDependencyError, match="git fetch failed"):
         fetch(f"git+file://{tmp_path}/nowhere")
+
+
+def test_git_writes_no_larger_file(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "r" / "large").write_bytes(os.urandom(20_000))
+    git(repository, "add", "-f", ".")
+    git(repository, "commit", "-qm", "large")
+    monkeypatch.setattr("llm_export.sharing.git._PACK", 8192)
+    with pytest.raises(MissingDependencyError, match="git fetch failed"):
+        read_git(GitSource.parse(f"git+file://{repository}#r"))
+
+
+def test_without_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match="git is not installed"):
+        read_git(GitSource.parse(f"git+file://{repository}#r"))
