@@ -14,6 +14,7 @@ from importlib import resources
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of, with_instructions
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -111,6 +112,12 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
         "asked": asked,
         "answered": asked * answer_tokens(recipe) * len(recipe.deploy.questions),
     }
+
+
+def calibrates(recipe: Recipe) -> bool:
+    """Whether a run reads the calibration text."""
+    static = any(SCHEMES[r.scheme].flow is Flow.pt2e for r in recipe.quant.rules)
+    return bool(static or recipe.quant.auto or _scaled(recipe) or _calibrated(recipe))
 
 
 def _scaled(recipe: Recipe) -> int:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from llm_export.config.quant_schema import QuantRule
 from llm_export.config.schema import filled
-from llm_export.quant.layer_spec import one_for_both
-from llm_export.quant.rules import (
+from llm_export.quant.layer_spec import (
     LayerQuantSpec,
     layer_of,
     layer_quant_spec,
     matches,
-    resolve_rules,
+    one_for_both,
 )
 from llm_export.quant.schemes import refusal
 from llm_export.quant.size import matrix_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Key = tuple[str, int | None, bool, int]
 """The key of a candidate for a weight: scheme, group size, zero point, outliers."""
@@ -78,20 +79,34 @@ def units_of(
     backend: str,
     tied: tuple[str, str] | None = None,
 ) -> list[Unit]:
-    """The units in model order, with options by ascending bytes.
-
-    The experts of a layer form one unit: a single expert is used too rarely to be measured.
-
-    Args:
-        tied: names of embedding and output head, if the file stores them once: they are one
-            unit, with the options that both support.
+    """The units of a model; see ``units_from``.
 
     Raises:
         RecipeError: a rule does not fit the model, see ``resolve_rules``.
     """
+    from llm_export.quant.rules import resolve_rules
+
+    return units_from(resolve_rules(model, rules, backend), candidates, backend, tied)
+
+
+def units_from(
+    choices: Sequence[LayerQuantSpec],
+    candidates: Sequence[QuantRule],
+    backend: str,
+    tied: tuple[str, str] | None = None,
+) -> list[Unit]:
+    """The units in the order of ``choices``, with options by ascending bytes.
+
+    The experts of a layer form one unit: a single expert is used too rarely to be measured.
+
+    Args:
+        choices: what the recipe's rules choose for the model's weights.
+        tied: names of embedding and output head, if the file stores them once: they are one
+            unit, with the options that both support.
+    """
     groups: dict[tuple[str, tuple[int, int]], list[LayerQuantSpec]] = {}
     fixed: list[LayerQuantSpec] = []
-    for choice in resolve_rules(model, rules, backend):
+    for choice in choices:
         if choice.rule is not None:
             fixed.append(choice)
             continue
@@ -104,7 +119,7 @@ def units_of(
     if tied is not None:
         units = _with_pair(units, *tied)
     units += [Unit(c.name, layer_of(c.name), (Option((c,)),), fixed=True) for c in fixed]
-    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
+    order = {choice.name: index for index, choice in enumerate(choices)}
     return sorted(units, key=lambda unit: order[unit.options[0].choices[0].name])
 
 
