@@ -100,6 +100,7 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
         "scaled": sizes.parameters / 1e9 * _scaled(recipe),
+        "refined": sizes.columns / 1e6 * _refining(recipe),
         "calibrated": sizes.parameters / 1e9 * _calibrated(recipe),
         "searched": sizes.parameters / 1e9 * (recipe.quant.rounding.method != "minmax"),
         "resident": resident / 1e9,
@@ -125,6 +126,12 @@ def _scaled(recipe: Recipe) -> int:
     quant = recipe.quant
     passes = int(quant.smooth is not None) + (quant.awq.steps + 2 if quant.awq else 0)
     return passes * quant.calibration.tokens
+
+
+def _refining(recipe: Recipe) -> int:
+    """Steps of gradient descent on the scales of smoothing."""
+    smooth = recipe.quant.smooth
+    return 0 if smooth is None else smooth.steps
 
 
 def _calibrated(recipe: Recipe) -> int:

@@ -17,7 +17,7 @@ from llm_export.quant.layer_spec import (
     matches,
     one_for_both,
 )
-from llm_export.quant.schemes import Flow
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -46,6 +46,8 @@ class Sizes:
     largest: int
     """Values of the largest matrix."""
     vocabulary: int
+    columns: int
+    """Inputs of all products that round weights and inputs."""
 
 
 def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
@@ -71,6 +73,9 @@ def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
         quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
         largest=max(m.count for m in model.matrices),
         vocabulary=model.vocab_size,
+        columns=sum(
+            c.shape[1] for c in products if c.on_grid and SCHEMES[c.scheme].dynamic_activations
+        ),
     )
 
 
