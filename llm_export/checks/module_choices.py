@@ -68,9 +68,10 @@ def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
         return
     table, head = tied_pair(choices)
     pair = None
-    if model.tied and quant.tied is not TiedKind.untied and resolved.capabilities.raw_weights:
+    if model.tied and quant.tied is not TiedKind.untied:
         pair = (table.name, head.name) if table is not None and head is not None else None
-    units = units_from(choices, quant.auto.candidates, resolved.backend.name, pair)
+    raw, backend = resolved.capabilities.raw_weights, resolved.backend.name
+    units = units_from(choices, quant.auto.candidates, backend, pair, raw_weights=raw)
     budget_of(quant, units, float_bytes(choices) * (model.other + model.tables))
 
 

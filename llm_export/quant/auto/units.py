@@ -78,6 +78,8 @@ def units_of(
     candidates: Sequence[QuantRule],
     backend: str,
     tied: tuple[str, str] | None = None,
+    *,
+    raw_weights: bool = True,
 ) -> list[Unit]:
     """The units of a model; see ``units_from``.
 
@@ -86,7 +88,8 @@ def units_of(
     """
     from llm_export.quant.rules import resolve_rules
 
-    return units_from(resolve_rules(model, rules, backend), candidates, backend, tied)
+    choices = resolve_rules(model, rules, backend)
+    return units_from(choices, candidates, backend, tied, raw_weights=raw_weights)
 
 
 def units_from(
@@ -94,6 +97,8 @@ def units_from(
     candidates: Sequence[QuantRule],
     backend: str,
     tied: tuple[str, str] | None = None,
+    *,
+    raw_weights: bool = True,
 ) -> list[Unit]:
     """The units in the order of ``choices``, with options by ascending bytes.
 
@@ -101,8 +106,9 @@ def units_from(
 
     Args:
         choices: what the recipe's rules choose for the model's weights.
-        tied: names of embedding and output head, if the file stores them once: they are one
-            unit, with the options that both support.
+        tied: names of embedding and output head, if they are one weight: they are one unit, with
+            the options in which the file stores them once, if there are any.
+        raw_weights: see ``share_table``.
     """
     groups: dict[tuple[str, tuple[int, int]], list[LayerQuantSpec]] = {}
     fixed: list[LayerQuantSpec] = []
@@ -117,13 +123,13 @@ def units_from(
         for (name, _), members in groups.items()
     ]
     if tied is not None:
-        units = _with_pair(units, *tied)
+        units = _with_pair(units, *tied, raw_weights)
     units += [Unit(c.name, layer_of(c.name), (Option((c,)),), fixed=True) for c in fixed]
     order = {choice.name: index for index, choice in enumerate(choices)}
     return sorted(units, key=lambda unit: order[unit.options[0].choices[0].name])
 
 
-def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
+def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> list[Unit]:
     """One unit for both, if they have common options; the head's options come first, being the
     finer ones.
     """
@@ -134,6 +140,7 @@ def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
         Option((*mine.choices, replace(theirs.choices[0], shared_with=head)))
         for mine in by_name[head].options
         for theirs in by_name[table].options
+        if raw_weights or theirs.choices[0].with_head
         if one_for_both(theirs.choices[0], mine.choices[0]) is None
     ]
     if not options:
