@@ -56,6 +56,7 @@ RUNS = [
     [*REAL, "quant=8da8w", "benchmark=off", "verify.positions=250"],
     [*REAL, "quant=8da4w", *OFF],
     [*REAL, "quant=8da4w", "quant.calibration.tokens=4096", *OFF],
+    [*smollm2(8), "backend=xnnpack", "quant=8da8w", "quant.smooth={steps: 40}", *OFF],
     [*REAL, "quant=8da8w", "benchmark=quick", "verify.positions=500"],
     [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
     [*smollm2(12), "backend=portable", "quant=none", *OFF],
@@ -82,7 +83,7 @@ OPTIONAL = ("verify", "benchmark", "evaluate")
 """Stages that a recipe may switch off."""
 # Features of each stage.
 SECONDS = {
-    "load": ("one", "parameters"), "transform": ("one", "parameters", "scaled"),
+    "load": ("one", "parameters"), "transform": ("one", "parameters", "scaled", "refined"),
     "quantize": ("one", "parameters", "calibrated", "searched"), "export": ("one", "lowered"),
     "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
     "verify": ("one", "parameters", "verified"), "benchmark": ("one",),

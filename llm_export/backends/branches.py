@@ -158,8 +158,8 @@ def call_new(graph: fx.Graph, target: Any, args: tuple[Any, ...], example: Any) 
     return made
 
 
-def first_largest(graph: fx.Graph, table: fx.Node, like: fx.Node) -> fx.Node:
-    """Insert operators that find where the first row of ``table`` has its first maximum.
+def first_seen(graph: fx.Graph, table: fx.Node, like: fx.Node, hidden: float) -> fx.Node:
+    """Insert operators that find the first value of the first row of ``table`` above ``hidden``.
 
     Args:
         table: [S, T], T fixed.
@@ -169,6 +169,8 @@ def first_largest(graph: fx.Graph, table: fx.Node, like: fx.Node) -> fx.Node:
     row = call_new(
         graph, aten.select_copy.int_out, (table, 0, 0), whole.new_empty((whole.shape[1],))
     )
+    # All that is seen becomes equal, and the operator takes the first of equals.
+    row = call_new(graph, aten.clamp.out, (row, None, hidden), row.meta["val"])
     at = whole.new_empty((), dtype=torch.int64)
     at = call_new(graph, aten.argmax.out, (row, 0), at)
     number = graph.call_function(number_operator(), (at,))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Package
 from llm_export.config.quant_schema import ModuleKind
+from llm_export.errors import Problem, excerpt
 from llm_export.quant.schemes import Support, SupportTable
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ _LINEAR = {
 }
 _TABLE = {name: replace(support, with_head=True) for name, support in _LINEAR.items()}
 _STATIC = {"8a8w": Support(per_channel=True, groups=0)}
+_DEVICE = re.compile(r"(CPU|GPU|NPU)(\.\d+)*")
 _NO_DYNAMIC = "OpenVINO has no integer activations with ranges found at run time"
 
 SUPPORT = SupportTable(
@@ -34,13 +39,44 @@ SUPPORT = SupportTable(
 
 @dataclass(frozen=True)
 class Options:
-    """``device``: OpenVINO's device name: CPU, GPU, NPU, AUTO."""
+    """``device``: OpenVINO's name of the device that the program is compiled for: CPU, GPU or NPU,
+    and one of several as GPU.1. AUTO, MULTI, HETERO and BATCH choose when a model is loaded, and
+    cannot write the compiled model that a program contains."""
 
     device: str = "CPU"
 
     def __post_init__(self) -> None:
-        if self.device.split(".")[0].split(":")[0] not in ("CPU", "GPU", "NPU", "AUTO"):
-            raise ValueError(f"device '{self.device}' is none of CPU, GPU, NPU, AUTO")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(
+                f"device '{excerpt(self.device)}' is none of CPU, GPU, NPU: a program is compiled "
+                "for one device"
+            )
+
+
+def refused(resolved: Resolved) -> list[Problem]:
+    """A device other than the CPU that OpenVINO does not find here, where it has to compile."""
+    device = options_of(resolved, Options).device
+    if device.startswith("CPU") or find_spec("openvino") is None:
+        return []
+    found = _devices()
+    if any(device in (name, name.partition(".")[0], f"{name}.0") for name in found):
+        return []
+    return [
+        Problem(
+            f"OpenVINO compiles for {device} only where it finds one; here it finds "
+            f"{', '.join(found) or 'no device'}",
+            "backend.options.device",
+            f"backend.options.device={(found or ['CPU'])[0]}, or run on a machine with {device}",
+            environment=True,
+        )
+    ]
+
+
+@lru_cache(maxsize=1)
+def _devices() -> tuple[str, ...]:
+    import openvino
+
+    return tuple(openvino.Core().available_devices)
 
 
 def partitioners(resolved: Resolved) -> list[Any]:
@@ -83,5 +119,6 @@ BACKEND = DeclaredBackend(
     exported_transform="llm_export.backends.compressed_weights:spell_out",
     edge_transform=transform_edge,
     options=Options,
+    refusals=refused,
     references=("https://docs.pytorch.org/executorch/stable/build-run-openvino.html",),
 )

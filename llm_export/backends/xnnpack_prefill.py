@@ -7,7 +7,9 @@ part of the cache, which is cheap relative to a prompt chunk. The program contai
 branches on the length of the step.
 
 With a mask, as of a sliding window, the operator reads the whole cache, filled or not. Here the
-keys start at the first one that the step's first token may attend to.
+keys start at the first one that the step's first token may attend to. A mask is additive: less than
+``_HIDDEN`` for what a token must not see, any bias above it for the rest; and no token of a step
+sees further back than the first.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 from torch import fx, nn
 
 from llm_export.backends.base import Resolved, options_of
-from llm_export.backends.branches import Branch, computed, first_largest, put_branches
+from llm_export.backends.branches import Branch, computed, first_seen, put_branches
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
 from llm_export.backends.methods import VERIFY
 from llm_export.backends.row_attention import attend_by_token
@@ -40,6 +42,10 @@ _MASK = 8 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
 """
+
+
+_HIDDEN = -1e4
+"""Of a mask: keys with less are not attended to. Representable in half precision."""
 
 
 class _Call:
@@ -141,7 +147,7 @@ def _condition(graph: fx.Graph, call: _Call) -> tuple[dict[str, fx.Node], fx.Nod
     span = {"end": keys}
     if call.mask is not None:
         # Later tokens of a step do not see further back than its first one.
-        first = first_largest(graph, call.mask, call.inputs["start"])
+        first = first_seen(graph, call.mask, call.inputs["start"], _HIDDEN)
         keys = computed(graph, "sub", keys, first)
         span = {"first": first, "keys": keys}
     further = computed(graph, "sub", length, 1)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from llm_export.bundle.processor_file import processor_json
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
 from llm_export.models.task import definition_of, task_of, task_options
+from llm_export.predict.cost import calibrates
 from llm_export.stages.load import require_enough_text
+from llm_export.stages.quantization.calibration import calibration_ids
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.chat_opening import opening
@@ -39,6 +43,7 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
             processor_json(checkpoint, task_options(recipe).processor)
         assets = checkpoint.tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
+        _require_calibration_text(recipe, assets)
         if not task_of(recipe.model).decodes:
             return [], list(encoding_tokenizer(assets, vocab_size)[1])
         _, changes = usable_tokenizer(assets, vocab_size, compare=compare)
@@ -49,6 +54,14 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
     if not assets.chat_template:
         return [], [*changes, "chat template: none; questions are continued as plain text"]
     return [], [*changes, *_template(assets)]
+
+
+def _require_calibration_text(recipe: Recipe, assets: TokenizerAssets) -> None:
+    """A dataset is not read before a run."""
+    settings = recipe.quant.calibration
+    reads = task_of(recipe.model).reads_text and calibrates(recipe)
+    if reads and settings.dataset is None:
+        calibration_ids(settings, Tokenizer.from_str(assets.tokenizer_json))
 
 
 def _template(assets: TokenizerAssets) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from llm_export.checks.fixes import Rules, alternatives, option_fix, rule_fix, without_rule
+from llm_export.checks.module_choices import choice_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import LlmExportError, Problem
@@ -38,7 +39,8 @@ def module_problems(resolved: ResolvedRecipe) -> list[Problem]:
             found += _unfit(recipe, index, matrices, taken)
         elif rule.layers is None or not 0 < depth <= last_layer(rule.layers):
             found.append(_idle(recipe, index))
-    return found + list(_beyond(recipe, depth))
+    found += _beyond(recipe, depth)
+    return found if found or _reported(recipe) else choice_problems(resolved, model)
 
 
 def _taken(rules: Rules, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
@@ -50,6 +52,11 @@ def _taken(rules: Rules, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
                 mine.append(matrix)
                 break
     return taken
+
+
+def _reported(recipe: Recipe) -> bool:
+    """Whether another check reports a rule."""
+    return any(rule.scheme not in SCHEMES or _refused(recipe, rule) for rule in recipe.quant.rules)
 
 
 def _refused(recipe: Recipe, rule: QuantRule) -> bool:

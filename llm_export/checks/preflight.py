@@ -50,14 +50,17 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
         out: output folder of the bundle; None looks neither at it nor at memory and disk.
         build: whether to build the model, which imports torch.
     """
-    found = Preflight(find_problems(recipe))
+    found = Preflight(find_problems(recipe, build=build))
     wrong = {p.key.partition(".")[0] for p in found.problems}
     if "model" not in wrong:
         _look_at_model(recipe, found, build=build)
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
         found.expected = predict(found.resolved)
-        found.program = program_bytes(found.resolved)
+        if build or found.resolved.definition.outline is None:
+            found.program = program_bytes(found.resolved)
+        else:
+            found.notes.append("its matrices and size are looked at without --quick")
         found.notes += filter(None, [arm_note(found.resolved)])
         if build:
             _look_at_tokenizer(found.resolved.recipe, found)

@@ -374,15 +374,16 @@ PROGRAM_CHECKS: tuple[Check, ...] = (
 """Of a task whose model is no decoder."""
 
 
-def find_problems(recipe: Recipe) -> list[Problem]:
+def find_problems(recipe: Recipe, *, build: bool = True) -> list[Problem]:
     """Run every check and return all problems. Checks that others depend on run first; if one of
-    them fails, the others are skipped."""
+    them fails, the others are skipped. Without ``build``, so are those that build the model."""
     first = unknown_backends(recipe) + unknown_method_backends(recipe) + model_is_understood(recipe)
     if first:
         return first
     resolved = resolve(recipe)
+    skipped = () if build or resolved.definition.outline is None else (rules_fit_modules,)
     checks = CHECKS if resolved.task.decodes else PROGRAM_CHECKS
-    return [problem for check in checks for problem in check(resolved)]
+    return [problem for check in checks if check not in skipped for problem in check(resolved)]
 
 
 def require_sound(recipe: Recipe) -> ResolvedRecipe:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 
 WIDTH = 100
 """Columns of output that goes to no terminal, and the most of what does."""
 
 
-def beside(name: str, text: str, width: int, columns: int = WIDTH) -> list[str]:
-    """Lines with ``name`` in ``width`` columns and the text folded beside it.
+def columns_here() -> int:
+    """Columns of the terminal, or as the environment's COLUMNS says, but no more than WIDTH."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def beside(name: str, text: str, width: int, columns: int | None = None) -> list[str]:
+    """Lines with ``name`` in ``width`` columns and the text folded beside it, to ``columns`` or to
+    those of the terminal.
 
     A word is never broken, since it may be a command or a path that is to be copied.
     """
     first, *others = textwrap.wrap(
-        text, max(20, columns - width - 1), break_long_words=False, break_on_hyphens=False
+        text,
+        max(20, (columns or columns_here()) - width - 1),
+        break_long_words=False,
+        break_on_hyphens=False,
     ) or [""]
     indent = " " * (width + 1)
     return [f"{name:<{width}} {first}".rstrip(), *(indent + line for line in others)]

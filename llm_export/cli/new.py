@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    if "=" in options.file:
+        raise RecipeError(
+            f"'{options.file}' is no file to write", where="llm-export new",
+            fix=f"llm-export new my_recipe.yaml {' '.join([options.file, *options.overrides])}",
+        )  # fmt: skip
     groups = {group: getattr(options, group) for group in ASKED}
     overrides = list(options.overrides)
     said = api.recipe_words(overrides, options.checkpoint, **groups)

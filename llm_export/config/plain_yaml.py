@@ -104,7 +104,10 @@ def parse_plain(data: bytes, where: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecipeError("the recipe is not valid YAML", where=_place(where, error)) from None
     if not isinstance(body, dict):
-        raise RecipeError("the recipe is not a mapping of keys to values", where=where)
+        raise RecipeError(
+            "the recipe is not a mapping of keys to values", where=where,
+            fix="llm-export new FILE.yaml writes one; llm-export ls recipes lists those that ship",
+        )  # fmt: skip
     _require_plain(body, "", where)
     return body
 

@@ -28,4 +28,5 @@ def unknown_recipe(name: str, composer: Options) -> RecipeError:
             f"'{name}' is a recipe of the library", fix=f"its whole name: {' or '.join(fetched)}"
         )
     near = did_you_mean(name, composer.options(""), "llm-export ls recipes lists them")
-    return RecipeError(f"there is no recipe '{name}'", fix=f"{near}; or give a .yaml file")
+    near = near.rstrip("?")
+    return RecipeError(f"there is no recipe '{name}'", fix=f"{near}, or give a .yaml file")

@@ -14,6 +14,7 @@ from importlib import resources
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of, with_instructions
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -99,6 +100,7 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
         "scaled": sizes.parameters / 1e9 * _scaled(recipe),
+        "refined": sizes.columns / 1e6 * _refining(recipe),
         "calibrated": sizes.parameters / 1e9 * _calibrated(recipe),
         "searched": sizes.parameters / 1e9 * (recipe.quant.rounding.method != "minmax"),
         "resident": resident / 1e9,
@@ -113,11 +115,23 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
     }
 
 
+def calibrates(recipe: Recipe) -> bool:
+    """Whether a run reads the calibration text."""
+    static = any(SCHEMES[r.scheme].flow is Flow.pt2e for r in recipe.quant.rules)
+    return bool(static or recipe.quant.auto or _scaled(recipe) or _calibrated(recipe))
+
+
 def _scaled(recipe: Recipe) -> int:
     """Calibration tokens times passes over them, for what scales channels."""
     quant = recipe.quant
     passes = int(quant.smooth is not None) + (quant.awq.steps + 2 if quant.awq else 0)
     return passes * quant.calibration.tokens
+
+
+def _refining(recipe: Recipe) -> int:
+    """Steps of gradient descent on the scales of smoothing."""
+    smooth = recipe.quant.smooth
+    return 0 if smooth is None else smooth.steps
 
 
 def _calibrated(recipe: Recipe) -> int:

@@ -17,7 +17,7 @@ from llm_export.quant.layer_spec import (
     matches,
     one_for_both,
 )
-from llm_export.quant.schemes import Flow
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -46,6 +46,8 @@ class Sizes:
     largest: int
     """Values of the largest matrix."""
     vocabulary: int
+    columns: int
+    """Inputs of all products that round weights and inputs."""
 
 
 def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
@@ -71,6 +73,9 @@ def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
         quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
         largest=max(m.count for m in model.matrices),
         vocabulary=model.vocab_size,
+        columns=sum(
+            c.shape[1] for c in products if c.on_grid and SCHEMES[c.scheme].dynamic_activations
+        ),
     )
 
 
@@ -98,6 +103,15 @@ def with_instructions(constants: int) -> int:
 
 def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
     """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
+    found = matrix_choices(model, resolved)
+    table, head = tied_pair(found)
+    if table is None or head is None or not _shared(model, resolved, table, head):
+        return found
+    return [replace(c, shared_with=head.name) if c is table else c for c in found]
+
+
+def matrix_choices(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
+    """What the recipe's rules choose for each matrix alone."""
     recipe = resolved.recipe
     found = []
     for matrix in model.matrices:
@@ -112,10 +126,14 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
                 rule, index, matrix.name, matrix.kind, shape, resolved.backend_of(matrix.name)
             )
         )
-    table, head = (_first(found, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
-    if table is None or head is None or not _shared(model, resolved, table, head):
-        return found
-    return [replace(c, shared_with=head.name) if c is table else c for c in found]
+    return found
+
+
+def tied_pair(
+    choices: Sequence[LayerQuantSpec],
+) -> tuple[LayerQuantSpec | None, LayerQuantSpec | None]:
+    """The token table and the output matrix, which a model may tie."""
+    return _first(choices, ModuleKind.embedding), _first(choices, ModuleKind.head)
 
 
 def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
@@ -133,7 +151,7 @@ def _shared(
     return one_for_both(table, head) is None
 
 
-def _float_bytes(choices: Iterable[LayerQuantSpec]) -> int:
+def float_bytes(choices: Iterable[LayerQuantSpec]) -> int:
     """Of what is in no matrix: what the model computes in."""
     cast = any(c.flow is Flow.cast for c in choices if c.kind is not ModuleKind.embedding)
     return 2 if cast else 4
@@ -147,14 +165,14 @@ def _constants(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantS
     if quant.auto is not None and quant.bits_per_weight is not None:
         counted = sum(c.shape[0] * c.shape[1] for c in choices if c.shared_with is None)
         matrices = int(counted * quant.bits_per_weight / 8)
-    return matrices + _float_bytes(choices) * (model.other + model.tables)
+    return matrices + float_bytes(choices) * (model.other + model.tables)
 
 
 def cache_bytes(
     model: DecoderShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
 ) -> int:
     """Bytes of the KV caches of a whole context, and of recurrent states."""
-    recipe, floats = resolved.recipe, _float_bytes(choices)
+    recipe, floats = resolved.recipe, float_bytes(choices)
     context = filled(recipe.runtime.context_length)
     step = resolved.methods.prefill_length
     ring = recipe.runtime.kv_cache is KVCacheKind.ring

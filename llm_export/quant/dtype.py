@@ -1,19 +1,31 @@
-"""The dtype that the rules set for the whole model, and for its embedding alone."""
+"""The dtype that the rules set for the whole model, and for its embedding alone. Recipe checks
+ask for its scheme, so torch is imported where a dtype is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import torch
+from typing import TYPE_CHECKING
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.errors import RecipeError
-from llm_export.quant.rules import LayerQuantSpec
+from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
+
+if TYPE_CHECKING:
+    import torch
 
 
 def model_dtype(choices: Iterable[LayerQuantSpec]) -> torch.dtype:
-    """The dtype that the model computes in. Either all its weights are cast or none.
+    """The dtype that the model computes in; see ``cast_scheme``."""
+    import torch
+
+    scheme = cast_scheme(choices)
+    return torch.float32 if scheme is None else dtype_of(scheme)
+
+
+def cast_scheme(choices: Iterable[LayerQuantSpec]) -> str | None:
+    """The scheme that casts the model; None if it computes in float32. Either all its weights are
+    cast or none.
 
     Raises:
         RecipeError: only some weights are cast, or to different dtypes.
@@ -22,7 +34,7 @@ def model_dtype(choices: Iterable[LayerQuantSpec]) -> torch.dtype:
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
     cast = next((c for c in products if c.flow is Flow.cast), None)
     if cast is None:
-        return torch.float32
+        return None
     tables = [c for c in choices if c.kind is ModuleKind.embedding and not c.on_grid]
     odd = next((c for c in (*products, *tables) if c.scheme != cast.scheme), None)
     if odd is not None:
@@ -32,9 +44,11 @@ def model_dtype(choices: Iterable[LayerQuantSpec]) -> torch.dtype:
             where=f"quant.rules[{cast.rule}]",
             fix=f"quant={cast.scheme} for the whole model, or {cast.scheme} for embeddings only",
         )
-    return dtype_of(cast.scheme)
+    return cast.scheme
 
 
 def dtype_of(scheme: str) -> torch.dtype:
+    import torch
+
     dtype: torch.dtype = getattr(torch, SCHEMES[scheme].dtype)
     return dtype

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-
-import torch
+from typing import TYPE_CHECKING
 
 from llm_export.config.quant_schema import TiedKind
 from llm_export.errors import RecipeError
-from llm_export.models.contract import LanguageModel
-from llm_export.models.programs.task_model import TaskModel
-from llm_export.quant.layer_spec import one_for_both
-from llm_export.quant.rules import LayerQuantSpec
+from llm_export.quant.layer_spec import LayerQuantSpec, one_for_both
+
+if TYPE_CHECKING:
+    from llm_export.models.contract import LanguageModel
+    from llm_export.models.programs.task_model import TaskModel
+
+_KEY = "quant.tied"
 
 
 def share_table(
@@ -36,10 +38,7 @@ def share_table(
     """
     if not model.metadata.tied_embeddings:
         if wanted is TiedKind.share:
-            raise RecipeError(
-                "the model's embedding is not tied to its output matrix", where="quant.tied",
-                fix="quant.tied=auto",
-            )  # fmt: skip
+            raise not_tied()
         return list(choices), None
     tables = {name for name, m in model.named_modules() if m is model.input_embedding()}
     table = next(c for c in choices if c.name in tables)
@@ -51,23 +50,48 @@ def share_table(
         words = f"stored once: table ({table.scheme}) and output matrix ({head.scheme}) share it"
         return [shared if c is table else c for c in choices], words
     if wanted is TiedKind.share:
-        raise RecipeError(
-            f"table and output matrix cannot be one: {why_not}", where="quant.tied",
-            fix="quant.tied=auto stores both; or give both kinds schemes of as many bits and the "
-            "same group_size",
-        )  # fmt: skip
+        raise _not_shared(why_not)
     return list(choices), (
         f"stored twice, as a table to look up ({table.scheme}) and as the output matrix "
         f"({head.scheme}): {why_not}"
     )
 
 
+def not_tied() -> RecipeError:
+    """``quant.tied=share`` of a model with two matrices."""
+    return RecipeError(
+        "the model's embedding is not tied to its output matrix", where=_KEY, fix=f"{_KEY}=auto"
+    )
+
+
+def require_shareable(table: LayerQuantSpec, head: LayerQuantSpec, *, raw_weights: bool) -> None:
+    """Raises RecipeError if the schemes of a tied embedding and output matrix, or the backend,
+    exclude ``quant.tied=share``."""
+    why_not = _apart(table, head, raw_weights)
+    if why_not is not None:
+        raise _not_shared(why_not)
+
+
+def _not_shared(why_not: str) -> RecipeError:
+    return RecipeError(
+        f"table and output matrix cannot be one: {why_not}", where=_KEY,
+        fix=f"{_KEY}=auto stores both; or give both kinds schemes of as many bits and the same "
+        "group_size",
+    )  # fmt: skip
+
+
+def _apart(table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool) -> str | None:
+    if not raw_weights and not table.with_head:
+        return "the backend stores matrices in a form of its own"
+    return one_for_both(table, head)
+
+
 def _obstacle(
     model: LanguageModel | TaskModel, table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool
 ) -> str | None:
-    if not raw_weights and not table.with_head:
-        return "the backend stores matrices in a form of its own"
-    why_not = one_for_both(table, head)
+    import torch
+
+    why_not = _apart(table, head, raw_weights)
     if why_not is not None:
         return why_not
     mine = model.input_embedding().weight

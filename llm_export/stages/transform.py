@@ -9,9 +9,9 @@ from llm_export.config.schema import filled
 from llm_export.models.contract import LanguageModel, text_prefix
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.qat import with_training
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.tied import tied_names
+from llm_export.quant.trained import with_training
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.auto.report import write_evidence
 from llm_export.stages.quantization.auto.search import search

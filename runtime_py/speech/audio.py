@@ -82,7 +82,9 @@ def _decoded(data: bytes, where: str, most: int | None) -> tuple[Tensor, int]:
         raise
     except Exception as error:  # soundfile's own, and others for damaged files
         raise ArgumentError(
-            f"the audio cannot be decoded: {reason(error)}", where=where,
+            # Its whole message names the object that it read, which is not the user's.
+            f"the audio cannot be decoded: {getattr(error, 'error_string', '') or reason(error)}",
+            where=where,
             fix="convert it: ffmpeg -i FILE -ac 1 -ar 16000 OUT.wav",
         ) from None  # fmt: skip
     return torch.from_numpy(values.T.copy()), int(rate)

@@ -16,6 +16,10 @@ import yaml
 from quick_run import QUICK
 
 from llm_export.cli.main import main
+from llm_export.config.compose import Composer
+
+TASKS = ("tiny_embed", "tiny_see", "tiny_t5", "tiny_whisper", "tiny_moonshine")
+RECIPES = Composer().options("")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -94,12 +98,23 @@ def test_quick_verbs_do_not_import_torch(tmp_path: Path) -> None:
     lines = [
         ["ls"], ["show", name], ["--help"], ["validate", name, "--quick"], ["run", "--help"],
         ["explain", "quant.rules"], ["schema", "quant"], ["cp", name, str(copy)],
-        ["diff", name, str(copy)],
+        ["diff", name, str(copy)], ["validate", "minilm_l6_xnnpack_8da8w", "--quick"],
+        *(["validate", f"model={task}", "--quick"] for task in TASKS),
     ]  # fmt: skip
+    run_without_torch(lines)
+
+
+@pytest.mark.slow
+def test_no_recipe_is_validated_with_torch() -> None:
+    """Exit code 3: this machine lacks the disk for a large one."""
+    run_without_torch([["validate", recipe, "--quick"] for recipe in RECIPES], (0, 3))
+
+
+def run_without_torch(lines: list[list[str]], codes: tuple[int, ...] = (0,)) -> None:
     code = (
         "import sys; from llm_export.cli.main import main\n"
         f"for words in {lines}:\n"
-        "    assert main(words) == 0\n"
+        f"    assert main(words) in {codes}, words\n"
         "heavy = {'torch', 'executorch', 'torchao', 'transformers', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -14,6 +14,8 @@ from parity_tools import lowering_of, program_at, recipe_for, relative_error, sa
 from llm_export import api
 from llm_export.backends import xnnpack_prefill
 from llm_export.config.schema import Recipe
+from llm_export.models.components.attention_cores import planners
+from llm_export.models.components.attention_cores.planners import additive
 from runtime_py.program import Program
 
 TINY = ["model=tiny", "model.config.num_hidden_layers=1", "backend=xnnpack"]
@@ -166,3 +168,18 @@ def test_families_against_transformers(family: str, tmp_path: Path) -> None:
     rows = fed(program, [30, 31, 60], ids)
     for row, position in zip(rows, [29, 30, 59], strict=True):
         assert relative_error(row, expected[position]) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_mask_with_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a plugin's attention may have: the last key is favoured, and none before it is lost."""
+
+    def biased(hidden: torch.Tensor) -> torch.Tensor:
+        return additive(hidden) + torch.arange(hidden.shape[-1]) * 0.05
+
+    monkeypatch.setattr(planners, "additive", biased)
+    window = ["model.family=mistral", "+model.config.sliding_window=8",
+              "~model.config.attention_bias", "~model.config.mlp_bias"]  # fmt: skip
+    two, fused = both_ways([*TINY, *window], tmp_path)
+    for mine, other in zip(fed(two, [5, 20, 21, 50]), fed(fused, [5, 20, 21, 50]), strict=True):
+        assert relative_error(mine, other) < 1e-5

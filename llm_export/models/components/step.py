@@ -15,7 +15,9 @@ class Plan(NamedTuple):
 
     Attributes:
         slots: [S] int64, the cache slots that the step's keys and values are written to.
-        mask: additive, [S, T], or None if the core applies the mask itself.
+        mask: additive, [S, T], or None if the core applies the mask itself. Less than -1e4 where a
+            token does not attend, any bias above it elsewhere; no token of a step sees further
+            back than the first, so that backends may leave out the keys before.
     """
 
     slots: Tensor

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.programs.family import TaskFamily
 from llm_export.models.seq2seq.languages import check_languages
-from llm_export.models.seq2seq.t5 import T5
 from llm_export.models.seq2seq.t5_config import T5Config, t5_config
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
+    from llm_export.models.seq2seq.t5 import T5
 
 NAME = "t5"
 
@@ -82,12 +82,18 @@ def options(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"prefixes": prefixes} if prefixes else {}
 
 
+def _build(config: T5Config, context_length: int) -> T5:
+    from llm_export.models.seq2seq.t5 import T5
+
+    return T5(config, context_length)
+
+
 FAMILY = TaskFamily(
     name=NAME,
     task="translate",
     architectures=("T5ForConditionalGeneration", "T5WithLMHeadModel"),
     from_hf=from_hf,
-    build=T5,
+    build=_build,
     keys=KEYS,
     options=options,
     check_options=lambda config, options, length: check_languages(options),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.errors import CheckpointError
 from llm_export.models.config import FeedForwardConfig, NormConfig, RopeConfig
@@ -14,7 +14,9 @@ from llm_export.models.families.rope_config import read_rope
 from llm_export.models.programs.family import TaskFamily
 from llm_export.models.speech.check_options import check_moonshine
 from llm_export.models.speech.config import MoonshineConfig, StackConfig
-from llm_export.models.speech.moonshine import Moonshine
+
+if TYPE_CHECKING:
+    from llm_export.models.speech.moonshine import Moonshine
 
 NAME = "moonshine"
 
@@ -126,12 +128,19 @@ KEYS = KeyMap(
     ignored=[r".*\.rotary_emb\.inv_freq"],
 )
 
+
+def _build(config: MoonshineConfig, context_length: int) -> Moonshine:
+    from llm_export.models.speech.moonshine import Moonshine
+
+    return Moonshine(config, context_length)
+
+
 FAMILY = TaskFamily(
     name=NAME,
     task="transcribe",
     architectures=("MoonshineForConditionalGeneration",),
     from_hf=from_hf,
-    build=Moonshine,
+    build=_build,
     keys=KEYS,
     has_head=True,
     check_options=check_moonshine,

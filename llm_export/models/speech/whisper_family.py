@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.models.config import FeedForwardConfig
 from llm_export.models.families.config_values import ConfigReader
@@ -12,8 +12,10 @@ from llm_export.models.families.layers import activation
 from llm_export.models.programs.family import TaskFamily
 from llm_export.models.speech.check_options import check_whisper
 from llm_export.models.speech.config import LAYER_NORM, StackConfig, WhisperConfig
-from llm_export.models.speech.whisper import Whisper
 from llm_export.models.speech.whisper_options import options_of
+
+if TYPE_CHECKING:
+    from llm_export.models.speech.whisper import Whisper
 
 NAME = "whisper"
 
@@ -93,12 +95,19 @@ KEYS = KeyMap(
     ]
 )
 
+
+def _build(config: WhisperConfig, context_length: int) -> Whisper:
+    from llm_export.models.speech.whisper import Whisper
+
+    return Whisper(config, context_length)
+
+
 FAMILY = TaskFamily(
     name=NAME,
     task="transcribe",
     architectures=("WhisperForConditionalGeneration",),
     from_hf=from_hf,
-    build=Whisper,
+    build=_build,
     keys=KEYS,
     has_head=True,
     options=options_of,

@@ -111,3 +111,13 @@ class VisionConfig:
     image_token_id: int
     bidirectional: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+def takes_step_inputs(config: VisionConfig) -> bool:
+    """Whether its decoder takes any of ``step_inputs``; said without importing torch."""
+    language = config.language
+    return (
+        config.bidirectional
+        or any(rope.streams for rope in language.ropes)
+        or any(layer.addition is not None for layer in language.layers)
+    )

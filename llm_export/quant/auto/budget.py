@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llm_export.config.quant_schema import QuantConfig
 from llm_export.errors import RecipeError
 from llm_export.quant.auto.units import Unit
-from llm_export.quant.rules import LayerQuantSpec
+from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.quant.size import matrix_bytes, matrix_weights
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from llm_export.config.quant_schema import QuantRule
 from llm_export.config.schema import filled
-from llm_export.quant.layer_spec import one_for_both
-from llm_export.quant.rules import (
+from llm_export.quant.layer_spec import (
     LayerQuantSpec,
     layer_of,
     layer_quant_spec,
     matches,
-    resolve_rules,
+    one_for_both,
 )
 from llm_export.quant.schemes import refusal
 from llm_export.quant.size import matrix_bytes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Key = tuple[str, int | None, bool, int]
 """The key of a candidate for a weight: scheme, group size, zero point, outliers."""
@@ -77,21 +78,41 @@ def units_of(
     candidates: Sequence[QuantRule],
     backend: str,
     tied: tuple[str, str] | None = None,
+    *,
+    raw_weights: bool = True,
 ) -> list[Unit]:
-    """The units in model order, with options by ascending bytes.
-
-    The experts of a layer form one unit: a single expert is used too rarely to be measured.
-
-    Args:
-        tied: names of embedding and output head, if the file stores them once: they are one
-            unit, with the options that both support.
+    """The units of a model; see ``units_from``.
 
     Raises:
         RecipeError: a rule does not fit the model, see ``resolve_rules``.
     """
+    from llm_export.quant.rules import resolve_rules
+
+    choices = resolve_rules(model, rules, backend)
+    return units_from(choices, candidates, backend, tied, raw_weights=raw_weights)
+
+
+def units_from(
+    choices: Sequence[LayerQuantSpec],
+    candidates: Sequence[QuantRule],
+    backend: str,
+    tied: tuple[str, str] | None = None,
+    *,
+    raw_weights: bool = True,
+) -> list[Unit]:
+    """The units in the order of ``choices``, with options by ascending bytes.
+
+    The experts of a layer form one unit: a single expert is used too rarely to be measured.
+
+    Args:
+        choices: what the recipe's rules choose for the model's weights.
+        tied: names of embedding and output head, if they are one weight: they are one unit, with
+            the options in which the file stores them once, if there are any.
+        raw_weights: see ``share_table``.
+    """
     groups: dict[tuple[str, tuple[int, int]], list[LayerQuantSpec]] = {}
     fixed: list[LayerQuantSpec] = []
-    for choice in resolve_rules(model, rules, backend):
+    for choice in choices:
         if choice.rule is not None:
             fixed.append(choice)
             continue
@@ -102,13 +123,13 @@ def units_of(
         for (name, _), members in groups.items()
     ]
     if tied is not None:
-        units = _with_pair(units, *tied)
+        units = _with_pair(units, *tied, raw_weights)
     units += [Unit(c.name, layer_of(c.name), (Option((c,)),), fixed=True) for c in fixed]
-    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
+    order = {choice.name: index for index, choice in enumerate(choices)}
     return sorted(units, key=lambda unit: order[unit.options[0].choices[0].name])
 
 
-def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
+def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> list[Unit]:
     """One unit for both, if they have common options; the head's options come first, being the
     finer ones.
     """
@@ -119,6 +140,7 @@ def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
         Option((*mine.choices, replace(theirs.choices[0], shared_with=head)))
         for mine in by_name[head].options
         for theirs in by_name[table].options
+        if raw_weights or theirs.choices[0].with_head
         if one_for_both(theirs.choices[0], mine.choices[0]) is None
     ]
     if not options:

@@ -27,6 +27,20 @@ def calibration_windows(
         MissingDependencyError: the dataset is out of reach, or the package that reads datasets.
     """
     tokenizer = Tokenizer.from_str(source.tokenizer.tokenizer_json)
+    ids = calibration_ids(settings, tokenizer)
+    length = min(settings.window, model.context_length)
+    before, after = _special_tokens(tokenizer) if model.whole_texts else ([], [])
+    length = max(length - len(before) - len(after), 1)
+    parts = (ids[start : start + length] for start in range(0, len(ids), length))
+    return [[*before, *part, *after] for part in parts]
+
+
+def calibration_ids(settings: CalibrationConfig, tokenizer: Tokenizer) -> list[int]:
+    """The ids of the text or dataset that the settings name.
+
+    Raises:
+        InputError: it has too few; see ``calibration_windows``.
+    """
     key = "text" if settings.dataset is None else "dataset"
     if settings.dataset is None:
         text = read_text(settings.text)
@@ -39,12 +53,7 @@ def calibration_windows(
             where="quant.calibration.tokens",
             fix=f"fewer quant.calibration.tokens, or a longer quant.calibration.{key}",
         )
-    ids = ids[-settings.tokens :] if settings.dataset is None else ids[: settings.tokens]
-    length = min(settings.window, model.context_length)
-    before, after = _special_tokens(tokenizer) if model.whole_texts else ([], [])
-    length = max(length - len(before) - len(after), 1)
-    parts = (ids[start : start + length] for start in range(0, len(ids), length))
-    return [[*before, *part, *after] for part in parts]
+    return ids[-settings.tokens :] if settings.dataset is None else ids[: settings.tokens]
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

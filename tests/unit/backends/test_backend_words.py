@@ -61,7 +61,9 @@ REFUSED = [
       "quant.rules=[{kind: linear, scheme: 4w, group_size: 32}]"],
      "4w needs iOS 18 here, and the recipe supports 17"),
     (["backend=coreml", "quant=8da4w"], "coreml cannot run 8da4w for a linear"),
-    (["backend=openvino", "backend.options.device=TPU"], "is none of CPU, GPU, NPU, AUTO"),
+    (["backend=openvino", "backend.options.device=TPU"], "is none of CPU, GPU, NPU: a program"),
+    (["backend=openvino", "backend.options.device=AUTO"], "is compiled for one device"),
+    (["backend=openvino", "backend.options.device='HETERO:GPU'"], "is compiled for one device"),
     (["backend=openvino", "runtime.dynamic_shapes=true"], "openvino takes fixed shapes only"),
     (["backend=openvino", "runtime.attention=custom_op"], "openvino has no 'custom_op' attention"),
     (["backend=coreml", "runtime.attention=plain"], "coreml has no 'plain' attention"),
@@ -97,3 +99,11 @@ def test_a_chain_of_backends_is_a_word() -> None:
     assert [b.name for b in resolve(recipe).backends] == ["coreml", "xnnpack"]
     assert "macOS and iOS only" in resolve(recipe).obstacle_to_running()
     assert resolve(recipe_of("backend=xnnpack")).obstacle_to_running() == ""
+
+
+def test_a_device_that_openvino_does_not_find_is_refused_before_it_compiles() -> None:
+    pytest.importorskip("openvino")
+    words = ["model=tiny", "backend=openvino", "quant=8w", "backend.options.device=GPU.7"]
+    found = [p for p in find_problems(api.compose_recipe(None, words).recipe) if p.environment]
+    assert [p.key for p in found] == ["backend.options.device"]
+    assert "OpenVINO compiles for GPU.7 only where it finds one; here it finds" in found[0].what

@@ -16,7 +16,7 @@ from llm_export.errors import RecipeError
         ("llama3_8b", "is an option of model", "model=llama3_8b backend=xnnpack quant=8da8w"),
         ("coreml", "is an option of backend", "RECIPE backend=coreml"),
         ("smollm2_135m_xnpack", "there is no recipe", "'smollm2_135m_xnnpack_8da8w'"),
-        ("zzzzzz", "there is no recipe", "llm-export ls recipes lists them; or give a .yaml file"),
+        ("zzzzzz", "there is no recipe", "llm-export ls recipes lists them, or give a .yaml file"),
     ],
 )
 def test_the_error_leads_on_in_one_line(name: str, what: str, fix: str) -> None:

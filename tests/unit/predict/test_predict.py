@@ -71,6 +71,9 @@ def test_more_work_is_expected_to_cost_more() -> None:
     assert cost(*plain, "backend.repeat_layers=false").seconds > 2 * cost(*plain).seconds
     assert off.seconds > cost(*plain).seconds + 10, "calibration takes time"
     assert cost(*plain, "quant.smooth={alpha: 0.5}").seconds > cost(*plain).seconds
+    eight = (*plain, "backend=xnnpack", "quant=8da8w")
+    refined = cost(*eight, "quant.smooth={steps: 40}").seconds
+    assert refined > cost(*eight, "quant.smooth={steps: 0}").seconds + 10
 
 
 EXPECTED = Prediction(seconds=100.0, memory=4_000_000_000, disk=2_000_000_000, program=10**9)

@@ -16,7 +16,8 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.families.llama import from_hf
 from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
-from llm_export.quant.auto.units import key_of, units_of
+from llm_export.quant.auto.units import key_of, units_from, units_of
+from llm_export.quant.layer_spec import layer_quant_spec
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 
 LOSSES = st.sampled_from([0.0, 1e-5, 0.01, 0.011, 0.5, 2.0])
@@ -122,3 +123,23 @@ def test_experts_are_one_unit_and_one_rule() -> None:
     assert rule.pattern.startswith(r"layers\.\d+\.(feed_forward\.experts\.\d+\.")
     wanted = {c.name: key_of(c) for c in picked}
     assert {c.name: key_of(c) for c in resolve_rules(model, rules_of(picked))} == wanted
+
+
+@pytest.mark.parametrize("backend", ["openvino", "coreml", "mlx"])
+def test_a_table_that_delegates_store_once_counts_once(backend: str) -> None:
+    rules = [QuantRule(scheme="8w", group_size=32), QuantRule(scheme="4w", group_size=32)]
+    kinds = {"embed": ModuleKind.embedding, "head": ModuleKind.head}
+    choices = [
+        layer_quant_spec(QuantRule(scheme="none"), None, name, kind, (320, 64), backend)
+        for name, kind in kinds.items()
+    ]
+    (unit,) = units_from(choices, rules, backend, ("embed", "head"), raw_weights=False)
+    assert {choice.name for choice in unit.options[0].choices} == set(kinds)
+    alone = units_from(choices, rules, backend)
+    assert len(alone) == 2
+    head = next(u for u in alone if u.name == "head")
+    assert [o.bytes for o in unit.options] == [o.bytes for o in head.options]
+    # Vulkan's delegates keep matrices in a form of their own.
+    apart = [QuantRule(scheme="4w", kind=ModuleKind.embedding, group_size=32),
+             QuantRule(scheme="8da4w", kind=ModuleKind.head, group_size=32)]  # fmt: skip
+    assert len(units_from(choices, apart, "vulkan", ("embed", "head"), raw_weights=False)) == 2

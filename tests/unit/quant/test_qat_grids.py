@@ -34,11 +34,11 @@ from llm_export.quant.qat import (
     activation_quantizer,
     trained_grid,
     training_values,
-    with_training,
 )
 from llm_export.quant.rounding.weights import known_grid
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.schemes import TABLES
+from llm_export.quant.trained import with_training
 from llm_export.stages.training.qat import trained_for
 
 

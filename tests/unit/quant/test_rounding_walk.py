@@ -26,12 +26,12 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.inputs import input_squares
-from llm_export.quant.qat import with_training
 from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.quant.trained import with_training
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 

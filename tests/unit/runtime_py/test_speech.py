@@ -235,3 +235,11 @@ def test_subtitles_are_of_one_file() -> None:
     transcribe.add_arguments(parser)
     with pytest.raises(ArgumentError, match="--format srt is for one file, not for 2"):
         transcribe.run(parser.parse_args(["bundle", "a.wav", "b.wav", "--format", "srt"]))
+
+
+def test_a_file_that_is_no_audio_is_told_in_the_users_terms() -> None:
+    pytest.importorskip("soundfile")
+    with pytest.raises(ArgumentError) as refused:
+        read_audio(b"root:x:0:0", 16000)
+    assert "the audio cannot be decoded" in refused.value.what
+    assert "object at" not in refused.value.what

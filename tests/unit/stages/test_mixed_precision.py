@@ -227,7 +227,7 @@ def test_rules_come_before_the_search(tmp_path: Path) -> None:
 
 def test_what_does_not_divide_is_left_out() -> None:
     recipe = recipe_of(
-        "quant.bits_per_weight=8", "model.config.intermediate_size=80",
+        "quant.bits_per_weight=10", "model.config.intermediate_size=80",
         "quant.auto.candidates=[{scheme: 8da4w, group_size: 32}, {scheme: 8da8w}]",
     )  # fmt: skip
     from llm_export.models.build import build_on_meta

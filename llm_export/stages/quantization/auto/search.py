@@ -59,8 +59,9 @@ def search(
     recipe = resolved.recipe
     quant, auto, backend = recipe.quant, recipe.quant.auto, resolved.backend.name
     assert auto is not None
-    tied = tied_names(model, quant.tied, raw_weights=resolved.capabilities.raw_weights)
-    units = units_of(model, quant.rules, auto.candidates, backend, tied)
+    raw = resolved.capabilities.raw_weights
+    tied = tied_names(model, quant.tied, raw_weights=True)  # units_of knows what a backend can
+    units = units_of(model, quant.rules, auto.candidates, backend, tied, raw_weights=raw)
     every = tuple(c for unit in units for c in unit.options[0].choices)
     others = predict_bytes(model, every) - matrix_bytes(every)
     budget = budget_of(quant, units, others)
