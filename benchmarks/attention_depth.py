@@ -74,6 +74,7 @@ def turn_of(
     method = loaded.load_method("forward")
 
     def turn() -> float:
+        assert loaded is not None  # a method does not keep its program
         began = time.perf_counter()
         for kept in caches:
             method.execute((q, start, *kept))

@@ -30,7 +30,7 @@ def main(folder: Path) -> dict[str, list[float]]:
     turns: dict[str, Callable[[], float]] = {}
     for name, inputs in said["programs"].items():
         program = runtime.load_program(str(folder / f"{name}.pte"))
-        turns[name] = _turn(program.load_method("forward"), inputs, said["position"], layers)
+        turns[name] = _turn(program, inputs, said["position"], layers)
     for turn in turns.values():
         turn()
     times: dict[str, list[float]] = {name: [] for name in turns}
@@ -47,7 +47,7 @@ def main(folder: Path) -> dict[str, list[float]]:
 
 
 def _turn(
-    method: Any, inputs: list[tuple[list[int], str]], position: int, layers: int
+    program: Any, inputs: list[tuple[list[int], str]], position: int, layers: int
 ) -> Callable[[], float]:
     """A function that attends once in each layer and returns milliseconds a layer."""
     import torch
@@ -58,13 +58,14 @@ def _turn(
             return torch.rand(shape, dtype=kind)
         return torch.randint(-100, 100, shape, dtype=kind)
 
-    at = torch.tensor([position])
+    method, at = program.load_method("forward"), torch.tensor([position])
     given = []
     for _ in range(layers):
         q, *kept = (filled(*one) for one in inputs)
         given.append((q, at, *kept))
 
     def turn() -> float:
+        assert program is not None  # a method does not keep its program
         began = time.perf_counter()
         for one in given:
             method.execute(one)
