@@ -28,10 +28,12 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """Memory for the keys and values of a whole context."""
+    """Memory for the keys and values of a whole context. ``measured``: dtype -> milliseconds of
+    attention a layer and token, where it was chosen by them."""
 
     dtype: str
     bytes: int
+    measured: Mapping[str, float] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,11 @@ class CacheDtype(str, Enum):
     float = "float"
     bfloat16 = "bfloat16"
     int8 = "int8"
+    auto = "auto"
+
+
+CACHE_DTYPES = (CacheDtype.float, CacheDtype.bfloat16, CacheDtype.int8)
+"""Those that a cache can have, the largest one first."""
 
 
 @dataclass
@@ -263,7 +268,10 @@ class QuantConfig:
     needs about 0.3 of the memory. attention=custom_op then multiplies in 8 bits, with kernels
     written for Arm that are several times slower than the float kernels on x86. int8 raises the
     mean KL that an option allows by 0.005. bfloat16: halves the memory, and the time of attention
-    over a long context; uses attention=custom_op_by_head in bfloat16."""
+    over a long context; uses attention=custom_op_by_head in bfloat16. auto: a run measures the
+    attention of one layer in each of them on this machine, with half of the context filled, and
+    takes the fastest, or the smallest of those that are equally fast. For another machine (a
+    backend that does not run here, deploy.targets) it is float."""
     auto: AutoConfig | None = None
     """Automatic mixed precision: choose schemes by measured loss, within one of the two budgets
     below. null: use the rules only."""

@@ -9,7 +9,7 @@ from itertools import product
 from llm_export.checks.rules import find_problems
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
-from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.quant_schema import CACHE_DTYPES, CacheDtype
 from llm_export.config.schema import KVCacheKind, Recipe
 from llm_export.errors import RecipeError
 from llm_export.models.task import task_of
@@ -87,10 +87,12 @@ def find_candidates(composer: Composer, overrides: Sequence[str]) -> Candidates:
         if why is not None:
             found.refused[recipe.quant.name] = why
             continue
-        dtypes = [recipe.quant.kv_cache] if _DTYPE in said else list(CacheDtype)
+        stated = recipe.quant.kv_cache
+        own_said = said - {_DTYPE} if stated is CacheDtype.auto else said
+        dtypes = [stated] if _DTYPE in own_said else list(CACHE_DTYPES)
         kinds = [recipe.runtime.kv_cache] if _KIND in said else _kinds(recipe)
         for kind, dtype in product(kinds, dtypes):
-            own = (*words, *_changed(_DTYPE, dtype.value, recipe.quant.kv_cache.value, said),
+            own = (*words, *_changed(_DTYPE, dtype.value, stated.value, own_said),
                    *_changed(_KIND, kind.value, recipe.runtime.kv_cache.value, said))  # fmt: skip
             one = Candidate(composed, dtype, kind, own)
             if _refusal(one.recipe(_context(recipe))) is None:

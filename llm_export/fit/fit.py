@@ -9,7 +9,7 @@ from llm_export.checks.problem import raise_problems
 from llm_export.checks.rules import find_problems
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
-from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.quant_schema import CACHE_DTYPES
 from llm_export.config.schema import KVCacheKind, filled
 from llm_export.errors import RecipeError
 from llm_export.fit.candidates import (
@@ -26,7 +26,7 @@ from llm_export.predict.device_memory import device_memory
 from llm_export.resolve.auto_model import resolve_model
 from llm_export.resolve.recipe import resolve
 
-_DTYPES, _KINDS = list(CacheDtype), list(KVCacheKind)
+_DTYPES, _KINDS = list(CACHE_DTYPES), list(KVCacheKind)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from llm_export.profile.result import PHASES, Profile
 from llm_export.profile.traced_program import TracedProgram
 from llm_export.versions import package_versions
 from runtime_py.bandwidth import read_bandwidth
-from runtime_py.benchmark.rounds import prompt_of
+from runtime_py.benchmark.depth import prompt_of
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import GENERATE, task_name
 from runtime_py.conditions import OtherLoad, processor

@@ -45,7 +45,9 @@ def describe_quant(quant: QuantConfig) -> str:
         parts.append("AWQ")
     if quant.rules and quant.rounding.method != "minmax":
         parts.append(f"{quant.rounding.method.upper()} rounding")
-    if quant.kv_cache is not CacheDtype.float:
+    if quant.kv_cache is CacheDtype.auto:
+        parts.append("KV cache in the dtype that is fastest on the exporting machine")
+    elif quant.kv_cache is not CacheDtype.float:
         parts.append(f"{quant.kv_cache.value} KV cache")
     return "; ".join(parts)
 

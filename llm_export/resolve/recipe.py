@@ -17,6 +17,7 @@ from llm_export.models.definitions.base import Definition
 from llm_export.models.task import Task, definition_of, task_of
 from llm_export.resolve.attention import attention_of
 from llm_export.resolve.beside_text import with_rules_beside_text
+from llm_export.resolve.cache_choice import CacheChoice, CacheTimes, choice_of
 from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import fitting_methods
@@ -44,6 +45,8 @@ class ResolvedRecipe:
         attention: attention kind of the program.
         experts: which experts of a mixture the program computes, if the model has any.
         method_backends: further method -> its backend chain, where ``backend.methods`` names one.
+        cache_choice: what ``quant.kv_cache=auto`` chooses among, until a run has measured it.
+        cache_times: what was measured; None if nothing was.
     """
 
     recipe: Recipe
@@ -58,6 +61,8 @@ class ResolvedRecipe:
     attention: str
     experts: ExpertsKind
     method_backends: Mapping[str, tuple[Backend, ...]] = field(default_factory=dict)
+    cache_choice: CacheChoice | None = None
+    cache_times: CacheTimes | None = None
 
     @property
     def backend(self) -> Backend:
@@ -140,8 +145,26 @@ def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, 
         lengths = tuple(note for note in lengths if note.startswith("runtime."))
     recipe, options = fill_options(recipe, definition)
     recipe, targets = fill_for_targets(recipe)
+    recipe = with_cache(recipe, CacheDtype.float) if _measures_cache(recipe) else recipe
     remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))
     return recipe, (*lengths, *beside, *options, *targets, *remarks)
+
+
+def with_cache(recipe: Recipe, dtype: CacheDtype) -> Recipe:
+    return replace(recipe, quant=replace(recipe.quant, kv_cache=dtype))
+
+
+def with_measured_cache(resolved: ResolvedRecipe, times: CacheTimes) -> ResolvedRecipe:
+    """The recipe with the dtype that was measured to be the best, also as stated: what is made of
+    the bundle's recipe later has the same."""
+    choice = resolved.cache_choice
+    others = (note for note in resolved.notes if choice is None or note != choice.note)
+    recipe, stated = (with_cache(r, times.chosen) for r in (resolved.recipe, resolved.stated))
+    return replace(derive(recipe, stated, (*others, times.note)), cache_times=times)
+
+
+def _measures_cache(recipe: Recipe) -> bool:
+    return recipe.quant.kv_cache is CacheDtype.auto
 
 
 def resolve(recipe: Recipe) -> ResolvedRecipe:
@@ -171,10 +194,13 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     methods = replace(methods, further=tuple(definition.further_methods))
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
+    choice = None
+    if _measures_cache(stated) and task_of(recipe.model).decodes:
+        choice = choice_of(recipe, backends, offered, able, definition.caches)
     return ResolvedRecipe(
         recipe=recipe,
         stated=stated,
-        notes=(*notes, *shorter),
+        notes=(*notes, *shorter, *([choice.note] if choice else [])),
         backends=backends,
         capabilities=capabilities,
         task=task_of(recipe.model),
@@ -188,4 +214,5 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
             for method, chain in method_chains(recipe).items()
             if method in methods.further
         },
+        cache_choice=choice,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +19,7 @@ from llm_export.pipeline.console import Progress, Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.runner.cache_dtype.settle import with_cache_dtype
 from llm_export.runner.cache_session import CacheSession
 from llm_export.runner.cost_estimate import check_resources, compare
 from llm_export.runner.evidence import run_stage
@@ -108,6 +110,8 @@ class Run:
 
     def _guarded(self) -> Generator[Step, None, None]:
         """Run the stages in a workspace; publish, keep or remove it depending on the outcome."""
+        with output_to(Path(os.devnull)):
+            self.resolved = with_cache_dtype(self.resolved)
         recipe = self.resolved.recipe
         store = open_cache() if self.cache else None
         workspace = Workspace(self.out, private=not self._publishes)

@@ -17,22 +17,22 @@ class Bundle:
 
     def __init__(self, path: Path, threads: int, context: int) -> None:
         from runtime_py import LLM
+        from runtime_py.benchmark.depth import go_to
 
+        self._go_to = go_to
         llm = LLM.load(path, threads=threads)
         self.program = llm.program
         self.vocabulary = int(llm.bundle.manifest["program"]["vocab_size"])
 
     def prefill(self, ids: list[int], depth: int) -> float:
-        self.program.reset()
-        if depth:
-            self.program.prefill(ids[:depth])
+        self._go_to(self.program, depth, self.vocabulary)
         start = time.perf_counter()
         int(self.program.prefill(ids[depth:]).argmax())
         return time.perf_counter() - start
 
     def decode(self, ids: list[int], count: int) -> float:
-        self.program.reset()
-        token = int(self.program.prefill(ids).argmax())
+        self._go_to(self.program, len(ids) - 1, self.vocabulary)
+        token = int(self.program.step(ids[-1:])[0, -1].argmax())
         start = time.perf_counter()
         for _ in range(count):
             token = int(self.program.step([token])[0, -1].argmax())

@@ -9,6 +9,7 @@ from llm_export.backends.methods import VERIFY
 from llm_export.bundle.adapter_tokenizer import chat_of, tokenizer_entry, write_own
 from llm_export.bundle.adapters import BASE, write_adapters
 from llm_export.bundle.manifest import (
+    CacheEntry,
     Manifest,
     ProgramEntry,
     SamplingEntry,
@@ -19,6 +20,7 @@ from llm_export.bundle.write import seal, write_tokenizer
 from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.config.schema import filled
 from llm_export.files import write_text
+from llm_export.models.contract import LanguageModel
 from llm_export.models.task import task_options
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.stage import RunContext
@@ -103,7 +105,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         vocab_size=artifact.transformed.source.metadata.vocab_size,
         logits=recipe.runtime.logits.value,
         verify_length=methods.lengths.get(VERIFY),
-        cache=cache_entry(model),
+        cache=_cache(model, resolved),
         rewind=caches.rewind,
         attention_sink=caches.attention_sink,
         recurrent=caches.recurrent,
@@ -113,3 +115,10 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
             recipe, filled(recipe.runtime.context_length)
         ),
     )
+
+
+def _cache(model: LanguageModel, resolved: ResolvedRecipe) -> CacheEntry:
+    entry, times = cache_entry(model), resolved.cache_times
+    if times is None:
+        return entry
+    return replace(entry, measured={d.value: round(ms, 4) for d, ms in times.medians.items()})

@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
+from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
 from llm_export.evaluation.results import PROGRAM, Evaluation
 from llm_export.json_data import from_json
-from llm_export.resolve.recipe import resolve
+from llm_export.resolve.recipe import resolve, with_cache
 from llm_export.sweep.state import Evaluated, Results
 from llm_export.versions import package_versions
 
@@ -30,11 +31,20 @@ def is_finished(bundle: Path, recipe: Recipe) -> bool:
             return False
         if any(stage["state"] == "failed" for stage in _read(bundle / "run.json")["stages"]):
             return False  # a benchmark or a report, without which the bundle was kept
-        if lock["versions"] != package_versions() or not made_from(lock, resolve(recipe).recipe):
+        if lock["versions"] != package_versions() or not made_from(lock, _as_locked(recipe, lock)):
             return False
         return bool(lock["checkpoint"] == _digests(recipe))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, LlmExportError):
         return False
+
+
+def _as_locked(recipe: Recipe, lock: Mapping[str, Any]) -> Recipe:
+    """The resolved recipe, with the KV cache that was measured to be the best for the lock, if the
+    recipe leaves that to a measurement."""
+    resolved = resolve(recipe)
+    if resolved.cache_choice is None:
+        return resolved.recipe
+    return with_cache(resolved.recipe, CacheDtype(lock["recipe"]["quant"]["kv_cache"]))
 
 
 def _digests(recipe: Recipe) -> dict[str, str]:

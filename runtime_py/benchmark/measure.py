@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_py import memory
 from runtime_py.bandwidth import read_bandwidth
+from runtime_py.benchmark.depth import prompt_of
 from runtime_py.benchmark.encoding import image_encoding
 from runtime_py.benchmark.plan import Case, Lengths, cases, numbers, wanted
-from runtime_py.benchmark.rounds import Rounds, measure_rounds, prompt_of
+from runtime_py.benchmark.rounds import Rounds, measure_rounds
 from runtime_py.benchmark.sizes import Sizes
 from runtime_py.benchmark.spread import spread
 from runtime_py.benchmark.sustained import sustained as measure_sustained

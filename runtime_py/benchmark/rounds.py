@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runtime_py.benchmark.depth import go_to, prompt_of
 from runtime_py.benchmark.plan import Case
 
 if TYPE_CHECKING:
@@ -47,12 +48,6 @@ class Rounds:
     warmups: int = 0
     settled: bool | None = None
     counted: list[Round] = field(default_factory=list)
-
-
-def prompt_of(length: int, vocabulary: int, start: int = 0) -> list[int]:
-    """Ids of a prompt. Any will do, since speed does not depend on them; they are spread so that no
-    row of the embedding stays in the processor's caches."""
-    return [(i * 7919 + 13) % vocabulary for i in range(start, start + length)]
 
 
 def measure_rounds(
@@ -110,11 +105,3 @@ def one_round(program: Program, case: Case, vocabulary: int) -> Round:
         tokens.append(now - before)
         before = now
     return Round(first, tuple(tokens))
-
-
-def go_to(program: Program, depth: int, vocabulary: int) -> None:
-    """Fill the caches with ``depth`` tokens; those that are there already stay."""
-    at = program.reset(min(depth, program.position))
-    if at < depth:
-        program.prefill(prompt_of(depth - at, vocabulary, at))
-        program.mark()

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runtime_py.benchmark.depth import go_to
 from runtime_py.benchmark.plan import Case
-from runtime_py.benchmark.rounds import Round, go_to, one_round
+from runtime_py.benchmark.rounds import Round, one_round
 
 if TYPE_CHECKING:
     from runtime_py.program import Program

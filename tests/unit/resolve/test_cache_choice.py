@@ -1,0 +1,117 @@
+"""``quant.kv_cache=auto``: what it chooses among, by which rule, and that a bundle tells it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llm_export import api
+from llm_export.checks.rules import find_problems
+from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.schema import Recipe
+from llm_export.errors import LlmExportError
+from llm_export.models.components.attention_cores import CoreShape
+from llm_export.models.config import AttentionConfig
+from llm_export.resolve.cache_choice import CacheTimes
+from llm_export.resolve.recipe import resolve, with_measured_cache
+from llm_export.runner.cache_dtype import settle
+from llm_export.runner.cache_dtype.probe import probe_of
+from llm_export.sweep.finished import is_finished
+
+AUTO = "quant.kv_cache=auto"
+FLOAT, BFLOAT16, INT8 = CacheDtype.float, CacheDtype.bfloat16, CacheDtype.int8
+
+
+def recipe_of(*words: str) -> Recipe:
+    return api.compose_recipe(None, ["model=tiny", "backend=xnnpack", AUTO, *words]).recipe
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ((), "float, bfloat16 or int8; a run takes the one whose attention is fastest"),
+        (("runtime.attention=custom_op",), "float or int8; a run takes"),
+        (("deploy.targets=[android]",), "float; it is for android, whose speed cannot be measured"),
+        (("quant=fp16",), "float, the only one with fused attention for this model and backend"),
+        (("runtime.kv_cache=attention_sink",), "float, the only one"),
+        (("backend=portable",), "float or int8; a run takes"),
+    ],
+)
+def test_what_it_chooses_among_is_said_before_a_run(words: tuple[str, ...], note: str) -> None:
+    recipe = recipe_of(*words)
+    resolved = resolve(recipe)
+    assert [n for n in resolved.notes if n.startswith(f"quant.kv_cache: {note}")]
+    assert resolved.cache_dtype is FLOAT
+    assert resolved.stated.quant.kv_cache is CacheDtype.auto
+    assert not any("kv_cache" in str(problem) for problem in find_problems(recipe))
+
+
+@pytest.mark.parametrize(
+    ("floats", "bfloats", "ints", "chosen"),
+    [
+        ((3, 3, 3, 3), (2, 2, 2, 2), (9, 9), BFLOAT16),
+        ((2, 2, 2, 2), (3, 3, 3, 3), (9, 9), FLOAT),
+        ((2, 2, 2, 2), (3, 3, 3, 2), (9, 9), BFLOAT16),  # as fast in a quarter of the rounds
+        ((2, 2, 2, 2), (3, 3, 3, 3), (2, 9), INT8),
+        ((2, 2, 2, 2), (2, 2, 2, 2), (2, 2, 2, 2), INT8),
+    ],
+)
+def test_the_smallest_of_the_fastest(
+    floats: tuple[float, ...],
+    bfloats: tuple[float, ...],
+    ints: tuple[float, ...],
+    chosen: CacheDtype,
+) -> None:
+    assert CacheTimes({FLOAT: floats, BFLOAT16: bfloats, INT8: ints}, 64).chosen is chosen
+
+
+def test_a_measured_recipe_states_the_dtype() -> None:
+    open_ = resolve(recipe_of())
+    times = CacheTimes({FLOAT: (0.304,), BFLOAT16: (0.2125,)}, 1024)
+    resolved = with_measured_cache(open_, times)
+    assert resolved.attention == "custom_op_bfloat16"
+    assert resolved.recipe.quant.kv_cache is resolved.stated.quant.kv_cache is BFLOAT16
+    assert [n for n in resolved.notes if "kv_cache" in n] == [
+        "quant.kv_cache: bfloat16, 0.212 ms of attention a layer and token at 1,024 tokens "
+        "(float 0.304)"
+    ]
+    assert settle.with_cache_dtype(resolved) is resolved, "measured once"
+
+
+def test_what_cannot_be_measured_stays_float(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> CacheTimes:
+        raise LlmExportError("its process has ended")
+
+    monkeypatch.setattr(settle, "_measured", fails)
+    resolved = settle.with_cache_dtype(resolve(recipe_of()))
+    assert resolved.cache_dtype is FLOAT
+    note = "quant.kv_cache: float; the measurement failed: its process has ended"
+    assert [n for n in resolved.notes if "kv_cache" in n] == [note]
+
+
+def test_the_most_frequent_layer_without_a_window_is_measured() -> None:
+    whole = AttentionConfig(num_heads=32, num_kv_heads=8, head_dim=128, scale=1.0)
+    local = AttentionConfig(num_heads=32, num_kv_heads=8, head_dim=128, scale=1.0, window=512)
+    probe = probe_of([local, local, whole], 131_072)
+    assert probe.shape == CoreShape.of(whole)
+    assert (probe.slots, probe.layers) == (8192, 1)
+    assert probe_of([local] * 4, 512).layers == 4
+    assert probe_of([local], 512).position == 256
+
+
+@pytest.mark.slow
+def test_a_bundle_tells_what_was_chosen(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    words = ["model=tiny", "backend=xnnpack", AUTO, "verify=off", "benchmark=off"]
+    api.run(None, words, out=out, quiet=True)
+    entry = json.loads((out / "manifest.json").read_text())["program"]["cache"]
+    record = json.loads((out / "run.json").read_text())
+    chosen = record["recipe"]["quant"]["kv_cache"]
+    assert entry["dtype"] == {"float": "float32"}.get(chosen, chosen)
+    assert set(entry["measured"]) == {"float", "bfloat16", "int8"}
+    assert any(f"quant.kv_cache: {chosen}, " in note for note in record["notes"])
+    assert yaml.safe_load((out / "recipe.yaml").read_text())["quant"]["kv_cache"] == chosen
+    assert is_finished(out, api.compose_recipe(None, words).recipe)
