@@ -112,14 +112,17 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
                 rule, index, matrix.name, matrix.kind, shape, resolved.backend_of(matrix.name)
             )
         )
-    table, head = (_first(found, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
-    if table is None or head is None or not _shared(model, resolved, table, head):
-        return found
-    return [replace(c, shared_with=head.name) if c is table else c for c in found]
+    tables, heads = (_of(found, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
+    shared = {
+        table.name: head.name
+        for table, head in zip(tables, heads, strict=False)
+        if table.shape == head.shape and _shared(model, resolved, table, head)
+    }
+    return [replace(c, shared_with=shared[c.name]) if c.name in shared else c for c in found]
 
 
-def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
-    return next((choice for choice in choices if choice.kind is kind), None)
+def _of(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> list[LayerQuantSpec]:
+    return [choice for choice in choices if choice.kind is kind]
 
 
 def _shared(
