@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from llm_export.errors import PostConditionError
@@ -31,3 +33,16 @@ def split_head(rows: int) -> Transform:
             raise PostConditionError("the output head is still one matrix")
 
     return Transform("split_head", apply, check)
+
+
+def share_words(rows: int, windows: Sequence[Sequence[int]]) -> str:
+    """How much of a text the first rows are, and what to do if that is less than half."""
+    ids = [token for window in windows for token in window]
+    share = sum(token < rows for token in ids) / max(len(ids), 1)
+    said = f"ids below {rows} are {share:.0%} of the calibration text"
+    few = "; the ids are not in the order of their frequency: set quant.head_split=0"
+    return said if share >= _ENOUGH else said + few
+
+
+_ENOUGH = 0.5
+"""In byte-pair vocabularies a sixth of the ids is four fifths of a text."""
