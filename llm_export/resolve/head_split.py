@@ -9,6 +9,7 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.quant_schema import ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
+from llm_export.quant.schemes import SCHEMES, Flow
 
 
 def with_parts(recipe: Recipe, definition: Definition) -> tuple[QuantConfig, tuple[str, ...]]:
@@ -38,6 +39,10 @@ def whole_because(recipe: Recipe, definition: Definition) -> str | None:
         return f"{backend} stores the table with a whole output matrix"
     if quant.smooth is not None or quant.awq is not None or quant.rotate is not None:
         return "smoothing, AWQ and rotations scale the output matrix whole"
+    if any(
+        rule.scheme in SCHEMES and SCHEMES[rule.scheme].flow is Flow.pt2e for rule in quant.rules
+    ):
+        return "calibrated activations are those of the whole output matrix"
     if quant.auto is not None:
         return "the search measures the output matrix whole"
     if recipe.train.enabled or quant.qat.enabled:
