@@ -28,8 +28,9 @@ from benchmarks import kept, quality_page, speed_page  # noqa: E402
 from benchmarks.quality_rivals import RIVALS, measure  # noqa: E402
 from benchmarks.quality_rows import POSITIONS, VARIANTS, build, row_of  # noqa: E402
 
-OPTIONS_IN_TURNS = ("xnnpack 8da4w", "xnnpack 8da4w_asym", "xnnpack 8da4w_asym_small",
-                    "xnnpack 8da8w", "xnnpack 8da8w, 8-bit KV cache", "xnnpack none")  # fmt: skip
+OPTIONS_IN_TURNS = ("xnnpack 8da4w", "xnnpack 8da4w_asym", "xnnpack 8da4w_asym_split",
+                    "xnnpack 8da4w_asym_small", "xnnpack 8da8w", "xnnpack 8da8w, 8-bit KV cache",
+                    "xnnpack none")  # fmt: skip
 """Whose speeds are compared; ratios are to the first."""
 
 

@@ -10,7 +10,7 @@ from llm_export.config.quant_schema import ModuleKind, TiedKind
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem, RecipeError
 from llm_export.predict.shapes import ModelShapes
-from llm_export.predict.size import float_bytes, matrix_choices, tied_pair
+from llm_export.predict.size import float_bytes, matrix_choices, tied_pairs
 from llm_export.quant.auto.budget import budget_of
 from llm_export.quant.auto.units import units_from
 from llm_export.quant.dtype import cast_scheme
@@ -55,8 +55,7 @@ def _require_shared(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
         return  # rotated: reported with the transforms
     if not model.tied:
         raise not_tied()
-    table, head = tied_pair(choices)
-    if quant.auto is None and table is not None and head is not None:
+    for table, head in tied_pairs(choices) if quant.auto is None else []:
         require_shareable(table, head, raw_weights=resolved.capabilities.raw_weights)
 
 
@@ -66,10 +65,8 @@ def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
     stated = [value for value in (quant.bits_per_weight, quant.file_megabytes) if value is not None]
     if quant.auto is None or len(stated) != 1:
         return
-    table, head = tied_pair(choices)
-    pair = None
-    if model.tied and quant.tied is not TiedKind.untied:
-        pair = (table.name, head.name) if table is not None and head is not None else None
+    pairs = tied_pairs(choices) if model.tied and quant.tied is not TiedKind.untied else []
+    pair = next(((table.name, head.name) for table, head in pairs), None)
     raw, backend = resolved.capabilities.raw_weights, resolved.backend.name
     units = units_from(choices, quant.auto.candidates, backend, pair, raw_weights=raw)
     budget_of(quant, units, float_bytes(choices) * (model.other + model.tables))

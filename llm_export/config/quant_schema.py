@@ -263,6 +263,11 @@ class QuantConfig:
     """For an embedding that is tied to the output head. share: the file stores one quantized
     tensor for both; the rules of both must allow it. untied: the tensor is stored twice. auto:
     share where possible."""
+    head_split: int = 0
+    """Number of the first rows of the output head, and of an embedding tied to it, that are
+    matrices of their own, head.first and embed.first, beside head.rest and embed.rest, so that
+    rules can give frequent token ids more bits: tokenizers number them in the order of merges.
+    0 is one matrix."""
     kv_cache: CacheDtype = CacheDtype.float
     """int8: keys and values in 8 bits, with a scale and a zero point per position and KV head;
     needs about 0.3 of the memory. attention=custom_op then multiplies in 8 bits, with kernels
@@ -285,6 +290,7 @@ class QuantConfig:
     description: str = ""
 
     def __post_init__(self) -> None:
+        require(self.head_split >= 0, "head_split", "must be at least 0", self.head_split)
         for key in ("bits_per_weight", "file_megabytes"):
             value = getattr(self, key)
             require(value is None or 0 < value < float("inf"), key, "must be positive", value)

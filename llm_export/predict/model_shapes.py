@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from llm_export.config.schema import Recipe, filled
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.models.task import definition_of
-from llm_export.predict.shapes import DecoderShapes, Matrix, ModelShapes, shapes_of_decoder
+from llm_export.predict.shapes import (
+    DecoderShapes,
+    Matrix,
+    ModelShapes,
+    shapes_of_decoder,
+    with_parts,
+)
 from llm_export.resolve.recipe import ResolvedRecipe
 
 if TYPE_CHECKING:
@@ -32,7 +38,9 @@ def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:
     if not has_known_layers(recipe):
         return None
     context = filled(recipe.runtime.context_length)
-    return shapes_of_decoder(decoder_config(recipe)[1], context, recipe.runtime.fuse_projections)
+    config = decoder_config(recipe)[1]
+    shapes = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
+    return with_parts(shapes, recipe.quant.head_split)
 
 
 def shapes_of(resolved: ResolvedRecipe) -> ModelShapes | None:

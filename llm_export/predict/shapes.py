@@ -7,7 +7,7 @@ built on the meta device, because ``validate --quick`` prints the estimate witho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.models.config import (
@@ -65,6 +65,21 @@ class DecoderShapes(ModelShapes):
     @property
     def layers(self) -> int:
         return len(self.kinds)
+
+
+def with_parts(shapes: DecoderShapes, rows: int) -> DecoderShapes:
+    """With the first rows of the head, and of a tied embedding, as matrices of their own."""
+    if not rows:
+        return shapes
+    split = ("embed", "head") if shapes.tied else ("head",)
+    matrices: list[Matrix] = []
+    for one in shapes.matrices:
+        if one.name in split:
+            parts = (("first", rows), ("rest", one.rows - rows))
+            matrices += [replace(one, name=f"{one.name}.{n}", rows=count) for n, count in parts]
+        else:
+            matrices.append(one)
+    return replace(shapes, matrices=tuple(matrices))
 
 
 def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -> DecoderShapes:

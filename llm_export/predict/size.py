@@ -104,10 +104,12 @@ def with_instructions(constants: int) -> int:
 def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
     """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
     found = matrix_choices(model, resolved)
-    table, head = tied_pair(found)
-    if table is None or head is None or not _shared(model, resolved, table, head):
-        return found
-    return [replace(c, shared_with=head.name) if c is table else c for c in found]
+    shared = {
+        table.name: head.name
+        for table, head in tied_pairs(found)
+        if _shared(model, resolved, table, head)
+    }
+    return [replace(c, shared_with=shared[c.name]) if c.name in shared else c for c in found]
 
 
 def matrix_choices(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
@@ -129,15 +131,15 @@ def matrix_choices(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQu
     return found
 
 
-def tied_pair(
-    choices: Sequence[LayerQuantSpec],
-) -> tuple[LayerQuantSpec | None, LayerQuantSpec | None]:
-    """The token table and the output matrix, which a model may tie."""
-    return _first(choices, ModuleKind.embedding), _first(choices, ModuleKind.head)
+def tied_pairs(choices: Sequence[LayerQuantSpec]) -> list[tuple[LayerQuantSpec, LayerQuantSpec]]:
+    """The token table and the output matrix, which a model may tie, or each two of their parts."""
+    tables, heads = (_of(choices, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
+    pairs = zip(tables, heads, strict=False)
+    return [(table, head) for table, head in pairs if table.shape == head.shape]
 
 
-def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
-    return next((choice for choice in choices if choice.kind is kind), None)
+def _of(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> list[LayerQuantSpec]:
+    return [choice for choice in choices if choice.kind is kind]
 
 
 def _shared(

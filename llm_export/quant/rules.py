@@ -22,11 +22,12 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
     """
     known = model if isinstance(model, LanguageModel | TaskModel) else None
     if isinstance(module, nn.Embedding):
-        tokens = known is None or any(module is table for table in known.token_tables())
+        tables = () if known is None else known.token_tables()
+        tokens = known is None or any(module is part for t in tables for part in t.modules())
         return ModuleKind.embedding if tokens else None
     if isinstance(module, nn.Linear):
         head = "head" if known is None else known.head_name
-        return ModuleKind.head if name == head else ModuleKind.linear
+        return ModuleKind.head if f"{name}.".startswith(f"{head}.") else ModuleKind.linear
     return None
 
 

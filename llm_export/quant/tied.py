@@ -40,21 +40,37 @@ def share_table(
         if wanted is TiedKind.share:
             raise not_tied()
         return list(choices), None
-    tables = {name for name, m in model.named_modules() if m is model.input_embedding()}
-    table = next(c for c in choices if c.name in tables)
-    head = next(c for c in choices if c.name == model.head_name)
     why_not = "quant.tied=untied" if wanted is TiedKind.untied else None
-    why_not = why_not or _obstacle(model, table, head, raw_weights)
-    if why_not is None:
-        shared = replace(table, shared_with=head.name)
-        words = f"stored once: table ({table.scheme}) and output matrix ({head.scheme}) share it"
-        return [shared if c is table else c for c in choices], words
-    if wanted is TiedKind.share:
-        raise _not_shared(why_not)
-    return list(choices), (
-        f"stored twice, as a table to look up ({table.scheme}) and as the output matrix "
-        f"({head.scheme}): {why_not}"
-    )
+    made, words = list(choices), []
+    for table_name, head_name in _pairs(model):
+        table, head = (next(c for c in choices if c.name == n) for n in (table_name, head_name))
+        obstacle = why_not or _obstacle(model, table, head, raw_weights)
+        if obstacle is None:
+            shared = replace(table, shared_with=head.name)
+            made = [shared if c is table else c for c in made]
+            words.append(_SHARED.format(table=table, head=head))
+        elif wanted is TiedKind.share:
+            raise _not_shared(obstacle)
+        else:
+            words.append(f"{_APART.format(table=table, head=head)}: {obstacle}")
+    return made, "; ".join(words)
+
+
+_SHARED = "stored once: table ({table.scheme}) and output matrix ({head.scheme}) share it"
+_APART = (
+    "stored twice, as a table to look up ({table.scheme}) and as the output matrix ({head.scheme})"
+)
+
+
+def _pairs(model: LanguageModel | TaskModel) -> list[tuple[str, str]]:
+    """Names of the table and the output matrix, or of their parts."""
+    from llm_export.models.components.row_parts import FIRST, REST, SplitHead
+
+    tables = {name for name, m in model.named_modules() if m is model.input_embedding()}
+    head = model.head_name
+    if isinstance(model.get_submodule(head), SplitHead):
+        return [(f"{name}.{part}", f"{head}.{part}") for name in tables for part in (FIRST, REST)]
+    return [(name, head) for name in tables]
 
 
 def not_tied() -> RecipeError:
@@ -94,8 +110,7 @@ def _obstacle(
     why_not = _apart(table, head, raw_weights)
     if why_not is not None:
         return why_not
-    mine = model.input_embedding().weight
-    yours = model.get_submodule(head.name).weight
+    mine, yours = (model.get_submodule(c.name).weight for c in (table, head))
     if mine is not yours and not torch.equal(mine, yours):  # type: ignore[arg-type]
         return "a transform has rescaled the output matrix"
     return None

@@ -19,6 +19,7 @@ from llm_export.models.definitions.base import Definition
 from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
 from llm_export.quant.schemes import SCHEMES, TABLES, refusal, supported
+from llm_export.resolve.head_split import with_parts
 
 ALPHA, OUTLIERS = 0.5, 8
 
@@ -37,6 +38,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant = _zero_points(recipe, quant)
     quant, table_notes = _tables(recipe, quant, definition)
     quant, candidate_notes = _candidates(recipe, quant)
+    quant, part_notes = with_parts(replace(recipe, quant=quant), definition)
     quant, rounding_notes = _rounding(recipe, quant, definition)
     notes = (
         *group_notes,
@@ -46,6 +48,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
         *outlier_notes,
         *table_notes,
         *candidate_notes,
+        *part_notes,
         *rounding_notes,
     )
     return replace(recipe, quant=quant), notes

@@ -22,6 +22,7 @@ from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.plugin_transforms import asked_for
 from llm_export.transforms.rotate import rotate
 from llm_export.transforms.smooth import smooth
+from llm_export.transforms.split_head import share_words, split_head
 
 
 def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
@@ -80,9 +81,14 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
             text,
         )  # fmt: skip
         ctx.note(awq_powers=powers)
+    if recipe.quant.head_split:
+        run(split_head(recipe.quant.head_split), text)
     for step in asked_for(recipe):
         run(step)
     summary = ", ".join(changed) or "nothing to do"
+    if rows := recipe.quant.head_split:
+        windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
+        summary = f"{summary} ({share_words(rows, windows)})"
     if recipe.quant.auto is None:
         choices = tuple(resolve_rules(model, recipe.quant.rules, resolved.backend_of))
     else:

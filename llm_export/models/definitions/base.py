@@ -102,6 +102,7 @@ class Definition:
         recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
             step cannot be padded.
         has_head: recipe -> whether its model has an output head, which quantization rules name.
+        head_rows: recipe -> rows of the output head, if it can be stored in two parts; else None.
         tied: recipe -> whether its model is known to have its embedding as output matrix.
         outlier_layers: recipe -> pattern of linear layers that shipped options with activations
             quantized per token give outlier channels; None: none besides what options say.
@@ -129,6 +130,7 @@ class Definition:
     outline: Callable[[Recipe], LanguageModel | None] | None = None
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
     has_head: Callable[[Recipe], bool] = lambda recipe: True
+    head_rows: Callable[[Recipe], int | None] = lambda recipe: None
     tied: Callable[[Recipe], bool] = lambda recipe: False
     outlier_layers: Callable[[Recipe], str | None] = lambda recipe: None
     smoothing_refusal: Callable[[Recipe], str | None] = lambda recipe: None

@@ -208,6 +208,7 @@ DEFINITION = Definition(
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
     recurrent=lambda recipe: bool(decoder_config(recipe)[1].mixers),
+    head_rows=lambda recipe: decoder_config(recipe)[1].vocab_size,
     tied=lambda recipe: decoder_config(recipe)[1].tied_embeddings,
     usual_step=lambda recipe: decoder_config(recipe)[1].usual_step,
     rope_factors=rope_factors,

@@ -1,0 +1,153 @@
+"""The output head, and a table tied to it, in two matrices with schemes of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import llm_export.backends  # noqa: F401  (registers what they run)
+from llm_export import api
+from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
+from llm_export.models.build import build_on_meta
+from llm_export.models.families.llama import from_hf
+from llm_export.predict.model_shapes import shapes_of
+from llm_export.predict.size import resolve_rules as predicted_rules
+from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rules import resolve_rules
+from llm_export.quant.tied import share_table
+from llm_export.resolve.recipe import ResolvedRecipe, resolve
+from llm_export.transforms.base import run_transform
+from llm_export.transforms.quantize import by_grids
+from llm_export.transforms.split_head import share_words, split_head
+
+ROWS = 64
+TIED = "model.config.tie_word_embeddings=true"
+SPLIT = ["backend=xnnpack", "quant=8da4w_asym_split", f"quant.head_split={ROWS}"]
+TOKENS = torch.tensor([[0, 5, ROWS - 1, ROWS, 319]])
+HEADS = [
+    QuantRule(scheme="8da8w", kind=ModuleKind.head, pattern=r".*\.first"),
+    QuantRule(scheme="8da4w", kind=ModuleKind.head, group_size=32),
+]
+TABLES = [
+    QuantRule(scheme="8w", kind=ModuleKind.embedding, pattern=r".*\.first"),
+    QuantRule(scheme="4w", kind=ModuleKind.embedding, group_size=32),
+]
+
+
+def tiny(tied: bool) -> Any:
+    words = ["model=tiny", f"model.config.tie_word_embeddings={str(tied).lower()}"]
+    config = from_hf(api.compose_recipe(None, words).recipe.model.config)
+    model = build_on_meta(config, 64, "plain", True).to_empty(device="cpu")
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    if tied:
+        model.head.weight = model.embed.weight
+    model.init_buffers()
+    return model
+
+
+def resolved(*words: str) -> ResolvedRecipe:
+    return resolve(api.compose_recipe(None, ["model=tiny", TIED, *SPLIT, *words]).recipe)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_parts_compute_what_the_whole_does(tied: bool) -> None:
+    model = tiny(tied)
+    whole = model(TOKENS, torch.zeros(1, dtype=torch.int64))
+    assert run_transform(split_head(ROWS), model) == 1 + tied
+    model.init_buffers()
+    torch.testing.assert_close(model(TOKENS, torch.zeros(1, dtype=torch.int64)), whole)
+    names = {name for name, _ in model.named_modules() if name.startswith(("head.", "embed."))}
+    assert names == {f"{n}.{p}" for n in ("embed", "head")[not tied :] for p in ("first", "rest")}
+
+
+def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> None:
+    model = tiny(True)
+    run_transform(split_head(ROWS), model)
+    choices, words = share_table(
+        model, resolve_rules(model, [*HEADS, *TABLES], "xnnpack"), TiedKind.auto, raw_weights=True
+    )
+    rounded = round_weights(model, choices, RoundingConfig(), outliers={})
+    grids = {name: one.grid for name, one in rounded.items()}
+    run_transform(by_grids(choices, grids, {}), model)
+    assert words is not None
+    assert words.count("stored once") == 2
+    found = model.embed(TOKENS)[0]
+    for row, token in zip(found, TOKENS[0].tolist(), strict=True):
+        part, index = ("first", token) if token < ROWS else ("rest", token - ROWS)
+        torch.testing.assert_close(row, grids[f"head.{part}"].values()[index])
+
+
+def test_only_one_part_may_be_shared() -> None:
+    model = tiny(True)
+    run_transform(split_head(ROWS), model)
+    rules = [*HEADS, TABLES[0], QuantRule(scheme="8w", kind=ModuleKind.embedding)]
+    choices, words = share_table(
+        model, resolve_rules(model, rules, "xnnpack"), TiedKind.auto, raw_weights=True
+    )
+    shared = {c.name: c.shared_with for c in choices if c.kind is ModuleKind.embedding}
+    assert shared == {"embed.first": "head.first", "embed.rest": None}
+    assert words is not None
+    assert "stored twice" in words
+
+
+@pytest.mark.parametrize("tied", ["true", "false"])
+def test_shapes_and_rules_are_known_before_the_model_is(tied: str) -> None:
+    found = resolved(f"model.config.tie_word_embeddings={tied}")
+    shapes = shapes_of(found)
+    assert shapes is not None
+    choices = predicted_rules(shapes, found)
+    model = tiny(tied == "true")
+    run_transform(split_head(ROWS), model)
+    ours = {c.name: c for c in resolve_rules(model, found.recipe.quant.rules, "xnnpack")}
+    known = {c.name: c for c in choices if c.kind is not ModuleKind.linear}
+    assert all((ours[n].scheme, ours[n].shape) == (c.scheme, c.shape) for n, c in known.items())
+    shared = {n: c.shared_with for n, c in known.items() if c.shared_with}
+    both = {"embed.first": "head.first", "embed.rest": "head.rest"}
+    assert shared == (both if tied == "true" else {})
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("quant.head_split=320", "the output matrix has 320 rows"),
+        ("quant.smooth={}", "smoothing, AWQ and rotations scale the output matrix whole"),
+        (
+            "quant.rules.0.scheme=8a8w",
+            "calibrated activations are those of the whole output matrix",
+        ),
+        ("train=qat", "training quantizes the output matrix whole"),
+    ],
+)
+def test_a_head_stays_whole_where_parts_cannot_be(word: str, why: str) -> None:
+    found = resolved(word)
+    assert found.recipe.quant.head_split == 0
+    notes = [note for note in found.notes if note.startswith("quant.head_split: 0 instead of")]
+    assert [note.partition(", ")[2] for note in notes] == [why]
+    heads = [r for r in found.recipe.quant.rules if r.kind is ModuleKind.head]
+    tables = [r for r in found.recipe.quant.rules if r.kind is ModuleKind.embedding]
+    assert [(r.pattern, r.scheme) for r in (*heads, *tables)] == [(".*", "8da8w"), (".*", "8w")]
+
+
+def test_a_vocabulary_in_another_order_is_told() -> None:
+    assert share_words(10, [[1, 2, 3, 40]]) == "ids below 10 are 75% of the calibration text"
+    assert "set quant.head_split=0" in share_words(10, [[1, 20, 30, 40]])
+
+
+@pytest.mark.slow
+def test_the_program_computes_with_both_parts(tmp_path: Path) -> None:
+    words = ["model=tiny", "model.config.num_hidden_layers=1", TIED, *SPLIT, "runtime=static",
+             "benchmark=off", "verify.positions=50", "quant.max_mean_kl=1"]  # fmt: skip
+    result = api.run_recipe(api.compose_recipe(None, [*words, f"out={tmp_path / 'b'}"]), quiet=True)
+    proof = json.loads((result.bundle / "manifest.json").read_text())["proof"]
+    assert proof["comparisons"]["lowering"]["mean_kl"] < 1e-6
+    facts = {stage.name: stage.facts for stage in result.record.stages}
+    assert facts["quantize"]["tied_embedding"].count("stored once") == 2
+    assert f"ids below {ROWS} are" in facts["transform"]["summary"]
+    assert facts["lower"]["bytes"] < 1.1 * facts["quantize"]["predicted_bytes"]
