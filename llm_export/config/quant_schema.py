@@ -152,19 +152,36 @@ class AwqConfig:
 
 @dataclass
 class RotateConfig:
-    """Rotations that spread outliers over all channels, offline (QuaRot, arXiv:2404.00456;
-    SpinQuant, arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
+    """Rotations that spread outliers over all channels (QuaRot, arXiv:2404.00456; SpinQuant,
+    arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
 
     r1: bool = True
     """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
-    the norm; a tied embedding is stored separately from the output head."""
+    the norm; a tied embedding is stored separately from the output head, unless ``block`` is
+    set."""
     r2: bool = True
     """Rotate the values of each attention head (R2)."""
+    r4: int | None = None
+    """Rotate what the last linear of every feed-forward network reads (R4), at run time and in
+    blocks of this many channels; null is off."""
+    block: int | None = None
+    """Number of channels that r1 rotates together. A tied embedding then stays tied: the program
+    applies the last norm's gain between two rotations. null rotates all channels together."""
     seed: int = 0
     """Seed of the random signs, or of the random matrix."""
 
     def __post_init__(self) -> None:
-        require(self.r1 or self.r2, "rotate.r1", "nothing to rotate: r1 or r2 must be true", False)
+        any_ = self.r1 or self.r2 or self.r4 is not None
+        fix = "nothing to rotate: r1 or r2 must be true, or r4 set"
+        require(any_, "rotate.r1", fix, False)
+        for key in ("r4", "block"):
+            size = getattr(self, key)
+            require(size is None or size > 1, f"rotate.{key}", "must be at least 2", size)
+
+    @property
+    def unties(self) -> bool:
+        """Whether a tied embedding and the output matrix come to differ."""
+        return self.r1 and self.block is None
 
 
 @dataclass

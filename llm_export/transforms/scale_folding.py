@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from llm_export.config.name_patterns import matches_name
 from llm_export.errors import RecipeError
 from llm_export.models.components.attention import Attention, FusedQKV
+from llm_export.models.components.block_rotation import RotatedNorm
 from llm_export.models.components.borrowing_attention import BorrowingAttention
 from llm_export.models.components.feed_forward import (
     FusedGateUp,
@@ -76,7 +77,9 @@ class FoldingPair:
 def folding_pairs(model: TextReader) -> list[FoldingPair]:
     """All pairs, layer by layer in execution order, a decoder's output head last."""
     found = [edge for layer in model.layer_chain() for edge in layer_folding_pairs(layer)]
-    return [*found, head_folding_pair(model)] if isinstance(model, Decoder) else found
+    if isinstance(model, Decoder) and not isinstance(model.norm, RotatedNorm):
+        found.append(head_folding_pair(model))
+    return found
 
 
 def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
@@ -218,6 +221,8 @@ def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> 
         found.append(FoldingPair(_parameters(ffn.latent.down), _ALL, _expert_readers(ffn)))
     for part in _parts(ffn):
         assert isinstance(part, GatedFeedForward | PlainFeedForward)
+        if part.rotation is not None:
+            continue  # mixes the channels
         if part.inner_norm is not None:
             found.append(FoldingPair(_parameters(part.inner_norm), _ALL, (part.down,)))
         elif isinstance(part, GatedFeedForward) and part.linear_in_up:
