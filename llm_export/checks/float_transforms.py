@@ -79,7 +79,7 @@ def _rotation(resolved: ResolvedRecipe, refusals: Mapping[str, str]) -> list[Pro
 
 def _is_all(settings: RotateConfig, key: str) -> bool:
     """Whether nothing is rotated without the setting."""
-    rotates = {"r1": settings.r1, "r2": settings.r2, "r4": settings.r4 is not None}
+    rotates = {"r1": bool(settings.r1), "r2": settings.r2, "r4": settings.r4 is not None}
     return key in rotates and sum(rotates.values()) == 1
 
 

@@ -155,8 +155,9 @@ class RotateConfig:
     """Rotations that spread outliers over all channels (QuaRot, arXiv:2404.00456; SpinQuant,
     arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
 
-    r1: bool = True
-    """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
+    r1: bool | None = True
+    """Rotate the residual stream (R1). null, which options state: this and the rest as far as
+    the model allows, in blocks of 64. Norm weights are folded into the linear layers that read
     the norm; a tied embedding is stored separately from the output head, unless ``block`` is
     set."""
     r2: bool = True
@@ -171,7 +172,7 @@ class RotateConfig:
     """Seed of the random signs, or of the random matrix."""
 
     def __post_init__(self) -> None:
-        any_ = self.r1 or self.r2 or self.r4 is not None
+        any_ = self.r1 is not False or self.r2 or self.r4 is not None
         fix = "nothing to rotate: r1 or r2 must be true, or r4 set"
         require(any_, "rotate.r1", fix, False)
         for key in ("r4", "block"):
@@ -181,7 +182,7 @@ class RotateConfig:
     @property
     def unties(self) -> bool:
         """Whether a tied embedding and the output matrix come to differ."""
-        return self.r1 and self.block is None
+        return bool(self.r1) and self.block is None
 
 
 @dataclass

@@ -53,8 +53,8 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
         run(lora)
     if recipe.quant.rotate is not None:
         asked = recipe.quant.rotate
-        run(rotate(asked.r1, asked.r2, asked.seed, block=asked.block, r4=asked.r4), text)
-        if asked.r1 and asked.block is None and model.metadata.tied_embeddings:
+        run(rotate(bool(asked.r1), asked.r2, asked.seed, block=asked.block, r4=asked.r4), text)
+        if asked.unties and model.metadata.tied_embeddings:
             # The last norm's gain is folded into the output head and not into the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
     scaled = recipe.quant.smooth is not None or recipe.quant.awq is not None
