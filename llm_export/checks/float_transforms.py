@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llm_export.config.quant_schema import RotateConfig, TiedKind
+from llm_export.config.quant_schema import RotateConfig
 from llm_export.config.schema import AdapterMode
 from llm_export.errors import Problem
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -20,7 +20,7 @@ _WHAT = {
     "rotate": "rotating turns",
 }
 
-_OFF = {"r1": "false", "block": "null", "r4": "null"}
+_OFF = {"r1": "false", "r4": "null"}
 
 
 def wanted(resolved: ResolvedRecipe) -> list[str]:
@@ -56,8 +56,7 @@ def findings(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def _rotation(resolved: ResolvedRecipe, refusals: Mapping[str, str]) -> list[Problem]:
-    recipe = resolved.recipe
-    settings = recipe.quant.rotate
+    settings = resolved.recipe.quant.rotate
     if settings is None:
         return []
     found = []
@@ -65,22 +64,13 @@ def _rotation(resolved: ResolvedRecipe, refusals: Mapping[str, str]) -> list[Pro
         off = "" if _is_all(settings, key) else f"quant.rotate.{key}={_OFF[key]}, or "
         fix = f"{off}quant.rotate=null"
         found.append(Problem(why, f"quant.rotate.{key}", fix))
-    if recipe.quant.tied is TiedKind.share and settings.unties:
-        found.append(
-            Problem(
-                "a rotated residual stream needs an embedding and an output matrix of their own: "
-                "the last norm's gain goes into one of them",
-                "quant.tied",
-                "quant.rotate.block=64, or quant.tied=auto, or quant.rotate=null",
-            )
-        )
     return found
 
 
 def _is_all(settings: RotateConfig, key: str) -> bool:
     """Whether nothing is rotated without the setting."""
     rotates = {"r1": bool(settings.r1), "r2": settings.r2, "r4": settings.r4 is not None}
-    return key in rotates and sum(rotates.values()) == 1
+    return sum(rotates.values()) == 1
 
 
 def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:

@@ -156,33 +156,22 @@ class RotateConfig:
     arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
 
     r1: bool | None = True
-    """Rotate the residual stream (R1). null, which options state: this and the rest as far as
-    the model allows, in blocks of 64. Norm weights are folded into the linear layers that read
-    the norm; a tied embedding is stored separately from the output head, unless ``block`` is
-    set."""
+    """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
+    the norm; a tied embedding stays tied by a float32 product in front of the output head, unless
+    quant.tied=untied. null, which options state: r1, r2 and r4=64, as far as the model allows."""
     r2: bool = True
     """Rotate the values of each attention head (R2)."""
     r4: int | None = None
     """Rotate what the last linear of every feed-forward network reads (R4), at run time and in
     blocks of this many channels; null is off."""
-    block: int | None = None
-    """Number of channels that r1 rotates together. A tied embedding then stays tied: the program
-    applies the last norm's gain between two rotations. null rotates all channels together."""
     seed: int = 0
     """Seed of the random signs, or of the random matrix."""
 
     def __post_init__(self) -> None:
-        any_ = self.r1 is not False or self.r2 or self.r4 is not None
-        fix = "nothing to rotate: r1 or r2 must be true, or r4 set"
-        require(any_, "rotate.r1", fix, False)
-        for key in ("r4", "block"):
-            size = getattr(self, key)
-            require(size is None or size > 1, f"rotate.{key}", "must be at least 2", size)
-
-    @property
-    def unties(self) -> bool:
-        """Whether a tied embedding and the output matrix come to differ."""
-        return bool(self.r1) and self.block is None
+        rotates = self.r1 is not False or self.r2 or self.r4 is not None
+        what = "nothing to rotate: r1 or r2 must be true, or r4 set"
+        require(rotates, "rotate.r1", what, False)
+        require(self.r4 is None or self.r4 > 1, "rotate.r4", "must be at least 2", self.r4)
 
 
 @dataclass

@@ -23,16 +23,12 @@ def residual_refusal(config: DecoderConfig) -> str | None:
     return None
 
 
-def rotation_refusals(
-    config: DecoderConfig, *, r1: bool, block: int | None, r4: int | None
-) -> dict[str, str]:
+def rotation_refusals(config: DecoderConfig, *, r1: bool, r4: int | None) -> dict[str, str]:
     """Setting that the decoder excludes -> why."""
     found = {}
     why = residual_refusal(config) if r1 else None
     if why is not None:
         found["r1"] = f"the residual stream cannot be rotated: {why}"
-    elif r1 and block is not None and config.hidden_size % block:
-        found["block"] = f"{config.hidden_size} channels have no blocks of {block}"
     if r4 is not None:
         sizes = sorted({f.size for f in _networks(config)})
         if not sizes:

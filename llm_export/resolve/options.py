@@ -169,7 +169,7 @@ def _tables(
     then store both once. A checkpoint that was trained for the option's rules keeps them."""
     shipped = _is_option(recipe.quant)
     heads = [rule for rule in quant.rules if rule.kind is ModuleKind.head]
-    apart = quant.tied is TiedKind.untied or (quant.rotate is not None and quant.rotate.unties)
+    apart = quant.tied is TiedKind.untied
     if not shipped or apart or quant.qat.enabled or not heads or not definition.tied(recipe):
         return quant, ()
     made = [_like(recipe.backend.name, rule, heads[0]) for rule in quant.rules]

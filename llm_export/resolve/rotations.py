@@ -9,7 +9,7 @@ from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
 
 BLOCK = 64
-"""Channels that are rotated together where a program rotates."""
+"""Channels that R4 rotates together."""
 
 
 def fill_rotations(
@@ -23,14 +23,12 @@ def fill_rotations(
     why = _excluded(recipe, definition)
     if why is not None:
         return replace(quant, rotate=None), (f"quant.rotate: off, {why}",)
-    whole = replace(asked, r1=True, r2=True, block=BLOCK, r4=BLOCK)
+    whole = replace(asked, r1=True, r2=True, r4=BLOCK)
     tried = replace(recipe, quant=replace(quant, rotate=whole))
-    refusals = definition.rotation_refusals(tried)
-    without_r1 = next((refusals[key] for key in ("r1", "block") if key in refusals), None)
-    notes = []
-    if without_r1 is not None:
-        whole = replace(whole, r1=False, block=None)
-        notes.append(f"quant.rotate.r1: false, {without_r1}")
+    refusals, notes = definition.rotation_refusals(tried), []
+    if "r1" in refusals:
+        whole = replace(whole, r1=False)
+        notes.append(f"quant.rotate.r1: false, {refusals['r1']}")
     if "r4" in refusals:
         whole = replace(whole, r4=None)
         notes.append(f"quant.rotate.r4: null, {refusals['r4']}")

@@ -7,8 +7,7 @@ linears that read them; the linears that write the stream are rotated (rows of e
 and down weights), and those that read it are rotated back (columns). A layer norm is an RMS norm
 of a zero-mean stream, so the mean is removed from the weights that write it (arXiv:2401.15024);
 its bias is folded into its readers' biases. The last norm's gain makes the output matrix another
-than the embedding; with a rotation in blocks, which costs little at run time, a tied model applies
-the gain between two of these instead (``RotatedNorm``).
+than the embedding; a tied model stays tied if it applies the gain at run time (``RotatedNorm``).
 
 R2: attention is linear in the values, so a head's values can be rotated in the value projection
 and rotated back in the output projection. An RMS norm in between commutes with that rotation once
@@ -25,10 +24,10 @@ from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
 from llm_export.models.components.attention import Attention
-from llm_export.models.components.block_rotation import BlockRotation, RotatedNorm
 from llm_export.models.components.feed_forward import GatedFeedForward, PlainFeedForward
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.norm import LayerNorm, RMSNorm
+from llm_export.models.components.run_time_rotation import BlockRotation, RotatedNorm
 from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
 from llm_export.models.rotation import rotation_refusals
@@ -40,26 +39,24 @@ from llm_export.transforms.scale_folding import norm_readers, untie, value_rows,
 _ROWS = 4096  # that are rotated at once, in float64
 
 
-def rotate(
-    r1: bool, r2: bool, seed: int, *, block: int | None = None, r4: int | None = None
-) -> Transform:
+def rotate(r1: bool, r2: bool, seed: int, *, r4: int | None = None, tied: bool = True) -> Transform:
     """A transform that rotates a decoder's residual stream (R1), its values (R2), and what the last
     linears of its feed-forward networks read (R4).
 
     Args:
-        block: channels that R1 rotates together; None is all.
         r4: channels that R4 rotates together; None is no R4.
+        tied: whether a tied model stays so, which costs a product at run time.
     """
 
     def apply(model: Decoder) -> int:
         generator = torch.Generator().manual_seed(seed)
         places = 0
-        refusals = rotation_refusals(model.config, r1=r1, block=block, r4=r4)
+        refusals = rotation_refusals(model.config, r1=r1, r4=r4)
         for key, why in refusals.items():
             raise PostConditionError(why, where=f"quant.rotate.{key}", fix="quant.rotate=null")
         if r1:
-            size = model.config.hidden_size if block is None else block
-            places += rotate_residual(model, rotation(size, generator), online=block is not None)
+            q = rotation(model.config.hidden_size, generator)
+            places += rotate_residual(model, q, tied=tied)
         if r2:
             for layer, config in zip(model.layers, model.config.layers, strict=True):
                 attention = config.attention
@@ -76,15 +73,15 @@ def rotate(
 
 
 @torch.no_grad()
-def rotate_residual(model: Decoder, q: Rotation, *, online: bool = False) -> int:
+def rotate_residual(model: Decoder, q: Rotation, *, tied: bool = True) -> int:
     """R1; returns the number of changed weights.
 
     Args:
-        online: a tied model stays tied, by rotations at run time.
+        tied: whether a tied model stays so.
     """
-    tied = model.head.weight is model.embed.weight and getattr(model.norm, "bias", None) is None
-    online = online and tied
-    if not online:
+    shared = model.head.weight is model.embed.weight
+    tied = tied and shared and getattr(model.norm, "bias", None) is None
+    if not tied:
         untie(model)
     writing = [w for layer in model.layers for w in writers(layer)]
     if isinstance(model.norm, LayerNorm):
@@ -94,9 +91,10 @@ def rotate_residual(model: Decoder, q: Rotation, *, online: bool = False) -> int
             if writer.bias is not None:
                 _center(writer.bias, 0)  # type: ignore[arg-type]
     readers: list[nn.Module] = []
-    if online:
-        gain = model.norm.weight
-        model.norm = RotatedNorm(_plain(model.norm), gain, q.matrix())
+    if tied:
+        gain, matrix = model.norm.weight, q.matrix()
+        mixed = (matrix.t() * gain.double()) @ matrix
+        model.norm = RotatedNorm(_plain(model.norm), mixed.to(gain.dtype))
     else:
         _absorb(model.norm, (model.head,))
         model.norm = _plain(model.norm)

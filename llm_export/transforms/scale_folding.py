@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from llm_export.config.name_patterns import matches_name
 from llm_export.errors import RecipeError
 from llm_export.models.components.attention import Attention, FusedQKV
-from llm_export.models.components.block_rotation import RotatedNorm
 from llm_export.models.components.borrowing_attention import BorrowingAttention
 from llm_export.models.components.feed_forward import (
     FusedGateUp,
@@ -25,6 +24,7 @@ from llm_export.models.components.feed_forward import (
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.components.run_time_rotation import RotatedNorm
 from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
 

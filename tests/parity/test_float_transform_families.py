@@ -40,7 +40,7 @@ def member(family: str, variant: str, folder: Path) -> tuple[Any, Any]:
 
 
 def _has_networks(model: Any) -> bool:
-    return not rotation_refusals(model.config, r1=False, block=None, r4=8)
+    return not rotation_refusals(model.config, r1=False, r4=8)
 
 
 @pytest.mark.parametrize(("family", "variant"), members())
@@ -55,9 +55,10 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     if refused:
         with pytest.raises(PostConditionError, match="norms after attention and feed-forward"):
             rotate(True, False, 0).apply(model)
-    # Those with joined projections also in blocks, at run time.
-    blocks = {"block": 8, "r4": 8} if _has_networks(model) and (family, variant) in FUSED else {}
-    run_transform(rotate(not refused, True, seed=7, **blocks), model)
+    # Those with joined projections also at run time.
+    joined = (family, variant) in FUSED
+    r4 = 8 if joined and _has_networks(model) else None
+    run_transform(rotate(not refused, True, seed=7, r4=r4, tied=joined), model)
     assert relative_error(eager_logits(model, ids), before) < BAR
     assert not any(isinstance(m, LayerNorm) for m in model.modules())
     problems = [p for p in find_problems(recipe) if p.key.startswith("quant.rotate")]

@@ -202,7 +202,7 @@ def _rotation_refusals(recipe: Recipe) -> dict[str, str]:
     if asked is None:
         return {}
     config = decoder_config(recipe)[1]
-    return rotation_refusals(config, r1=bool(asked.r1), block=asked.block, r4=asked.r4)
+    return rotation_refusals(config, r1=bool(asked.r1), r4=asked.r4)
 
 
 DEFINITION = Definition(

@@ -1,4 +1,4 @@
-"""Rotations that a program applies to its activations, in blocks of channels."""
+"""Rotations that a program applies to its activations."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class BlockRotation(nn.Module):
 
 
 class RotatedNorm(nn.Module):
-    """[..., D] -> [..., D]: the last norm of a decoder whose residual stream is rotated by Q in
-    blocks, rotated itself: g * (norm(x) Q^T) Q.
+    """[..., D] -> [..., D]: the last norm of a decoder whose residual stream is rotated by Q,
+    rotated itself: norm(x) Q^T diag(g) Q.
 
     A gain does not commute with Q. Applied here and not folded into the output matrix, it leaves
     that matrix equal to the rotated embedding.
 
     Args:
         norm: without a gain.
-        gain: g, float [D].
-        matrix: Q, orthogonal [b, b]; b divides D.
+        mixed: Q^T diag(g) Q, symmetric, float [D, D].
     """
 
-    def __init__(self, norm: nn.Module, gain: Tensor, matrix: Tensor) -> None:
+    mixed: Tensor
+
+    def __init__(self, norm: nn.Module, mixed: Tensor) -> None:
         super().__init__()
         self.norm = norm
-        self.back, self.rotation = BlockRotation(matrix.t()), BlockRotation(matrix)
-        self.weight = nn.Parameter(gain.detach().clone(), requires_grad=False)
+        self.register_buffer("mixed", mixed.float().contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rotation(self.back(self.norm(x)) * self.weight)
+        return F.linear(self.norm(x), self.mixed)

@@ -14,7 +14,7 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import RotateConfig, TiedKind
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
-from llm_export.models.components.block_rotation import BlockRotation, RotatedNorm
+from llm_export.models.components.run_time_rotation import BlockRotation, RotatedNorm
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
@@ -30,7 +30,7 @@ from llm_export.transforms.scale_folding import folding_pairs
 from runtime_py.program import Program
 
 IDS = [(i * 37 + 11) % 300 for i in range(16)]
-ROTATED = "quant.rotate={r1: true, r2: true, r4: 32, block: 16}"
+ROTATED = "quant.rotate={r1: true, r2: true, r4: 32}"
 
 
 def recipe_of(*overrides: str) -> Recipe:
@@ -61,7 +61,7 @@ def test_a_rotation_in_blocks_is_that_of_each_block() -> None:
 def test_a_tied_model_stays_tied_and_says_the_same() -> None:
     model = decoder()
     before = eager_logits(model, IDS)
-    run_transform(rotate(True, False, 0, block=16), model)
+    run_transform(rotate(True, False, 0), model)
     assert isinstance(model.norm, RotatedNorm)
     assert model.head.weight is model.embed.weight
     assert torch.allclose(eager_logits(model, IDS), before, atol=1e-4)
@@ -79,33 +79,26 @@ def test_what_down_reads_is_evened_out() -> None:
     assert all(down not in pair.consumers for pair in folding_pairs(model))
 
 
-@pytest.mark.parametrize(
-    ("asked", "key", "words"),
-    [
-        (RotateConfig(block=48), "block", "64 channels have no blocks of 48"),
-        (RotateConfig(r4=48), "r4", "feed-forward networks of 128 channels have no blocks of 48"),
-    ],
-)
-def test_blocks_that_do_not_fit_are_refused(asked: RotateConfig, key: str, words: str) -> None:
+def test_blocks_that_do_not_fit_are_refused() -> None:
     recipe = recipe_of("quant=8da8w")
-    recipe.quant.rotate = asked
+    recipe.quant.rotate = RotateConfig(r4=48)
     (problem,) = find_problems(recipe)
-    assert (problem.key, problem.what) == (f"quant.rotate.{key}", words)
-    assert problem.fix == f"quant.rotate.{key}=null, or quant.rotate=null"
+    words = "feed-forward networks of 128 channels have no blocks of 48"
+    assert (problem.key, problem.what) == ("quant.rotate.r4", words)
+    assert problem.fix == "quant.rotate.r4=null, or quant.rotate=null"
     with pytest.raises(PostConditionError, match=words):
-        rotate(asked.r1, asked.r2, 0, block=asked.block, r4=asked.r4).apply(decoder())
+        rotate(True, True, 0, r4=48).apply(decoder())
 
 
-def test_in_blocks_a_table_may_be_shared() -> None:
+def test_a_table_may_be_shared() -> None:
     recipe = recipe_of("quant=8da8w", ROTATED)
     recipe.quant.tied = TiedKind.share
     assert find_problems(recipe) == []
 
 
-@pytest.mark.parametrize("key", ["r4", "block"])
-def test_blocks_of_one_channel_rotate_nothing(key: str) -> None:
-    with pytest.raises(ValueError, match=f"rotate.{key}=1: must be at least 2"):
-        RotateConfig(**{key: 1})
+def test_blocks_of_one_channel_rotate_nothing() -> None:
+    with pytest.raises(ValueError, match=r"rotate\.r4=1: must be at least 2"):
+        RotateConfig(r4=1)
 
 
 @pytest.mark.slow
