@@ -6,7 +6,9 @@ quantization.
 
 from __future__ import annotations
 
-from llm_export.config.quant_schema import TiedKind
+from collections.abc import Mapping
+
+from llm_export.config.quant_schema import RotateConfig
 from llm_export.config.schema import AdapterMode
 from llm_export.errors import Problem
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -17,6 +19,8 @@ _WHAT = {
     "awq": "AWQ rescales",
     "rotate": "rotating turns",
 }
+
+_OFF = {"r1": "false", "r4": "null"}
 
 
 def wanted(resolved: ResolvedRecipe) -> list[str]:
@@ -47,36 +51,26 @@ def findings(resolved: ResolvedRecipe) -> list[Problem]:
             )
         )
     if "rotate" in definition.transforms:
-        found += _rotation(resolved, definition.rotation_refusal(recipe))
+        found += _rotation(resolved, definition.rotation_refusals(recipe))
     return found
 
 
-def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
-    recipe = resolved.recipe
-    settings = recipe.quant.rotate
-    if settings is None or not settings.r1:
+def _rotation(resolved: ResolvedRecipe, refusals: Mapping[str, str]) -> list[Problem]:
+    settings = resolved.recipe.quant.rotate
+    if settings is None:
         return []
     found = []
-    if why is not None:
-        found.append(
-            Problem(
-                f"the residual stream cannot be rotated: {why}",
-                "quant.rotate.r1",
-                "quant.rotate=null"
-                if not settings.r2
-                else "quant.rotate.r1=false, or quant.rotate=null",
-            )
-        )
-    if recipe.quant.tied is TiedKind.share:
-        found.append(
-            Problem(
-                "a rotated residual stream needs an embedding and an output matrix of their own: "
-                "the last norm's gain goes into one of them",
-                "quant.tied",
-                "quant.tied=untied, or quant.tied=auto, or quant.rotate=null",
-            )
-        )
+    for key, why in refusals.items():
+        off = "" if _is_all(settings, key) else f"quant.rotate.{key}={_OFF[key]}, or "
+        fix = f"{off}quant.rotate=null"
+        found.append(Problem(why, f"quant.rotate.{key}", fix))
     return found
+
+
+def _is_all(settings: RotateConfig, key: str) -> bool:
+    """Whether nothing is rotated without the setting."""
+    rotates = {"r1": bool(settings.r1), "r2": settings.r2, "r4": settings.r4 is not None}
+    return sum(rotates.values()) == 1
 
 
 def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:

@@ -157,19 +157,26 @@ class AwqConfig:
 
 @dataclass
 class RotateConfig:
-    """Rotations that spread outliers over all channels, offline (QuaRot, arXiv:2404.00456;
-    SpinQuant, arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
+    """Rotations that spread outliers over all channels (QuaRot, arXiv:2404.00456; SpinQuant,
+    arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
 
-    r1: bool = True
+    r1: bool | None = True
     """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
-    the norm; a tied embedding is stored separately from the output head."""
+    the norm; a tied embedding stays tied by a float32 product in front of the output head, unless
+    quant.tied=untied. null, which options state: r1, r2 and r4=64, as far as the model allows."""
     r2: bool = True
     """Rotate the values of each attention head (R2)."""
+    r4: int | None = None
+    """Rotate what the last linear of every feed-forward network reads (R4), at run time and in
+    blocks of this many channels; null is off."""
     seed: int = 0
     """Seed of the random signs, or of the random matrix."""
 
     def __post_init__(self) -> None:
-        require(self.r1 or self.r2, "rotate.r1", "nothing to rotate: r1 or r2 must be true", False)
+        rotates = self.r1 is not False or self.r2 or self.r4 is not None
+        what = "nothing to rotate: r1 or r2 must be true, or r4 set"
+        require(rotates, "rotate.r1", what, False)
+        require(self.r4 is None or self.r4 > 1, "rotate.r4", "must be at least 2", self.r4)
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Which decoders are invariant under a rotation of the residual stream. Config only, no torch."""
+"""Which decoders are invariant under which rotations. Config only, no torch."""
 
 from __future__ import annotations
 
-from llm_export.models.config import DecoderConfig
+from llm_export.models.config import DecoderConfig, FeedForwardConfig
 
 
 def residual_refusal(config: DecoderConfig) -> str | None:
@@ -21,3 +21,24 @@ def residual_refusal(config: DecoderConfig) -> str | None:
     if len(kinds) > 1:
         return f"its norms are of several kinds ({', '.join(sorted(kinds))})"
     return None
+
+
+def rotation_refusals(config: DecoderConfig, *, r1: bool, r4: int | None) -> dict[str, str]:
+    """Setting that the decoder excludes -> why."""
+    found = {}
+    why = residual_refusal(config) if r1 else None
+    if why is not None:
+        found["r1"] = f"the residual stream cannot be rotated: {why}"
+    if r4 is not None:
+        sizes = sorted({f.size for f in _networks(config)})
+        if not sizes:
+            found["r4"] = "the model has no feed-forward networks without experts"
+        for size in sizes:
+            if size % r4:
+                found["r4"] = f"feed-forward networks of {size} channels have no blocks of {r4}"
+    return found
+
+
+def _networks(config: DecoderConfig) -> list[FeedForwardConfig]:
+    found = [layer.feed_forward for layer in config.layers]
+    return [f for f in found if isinstance(f, FeedForwardConfig)]

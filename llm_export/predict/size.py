@@ -147,8 +147,7 @@ def _shared(
 ) -> bool:
     quant = resolved.recipe.quant
     able = resolved.capabilities.raw_weights or table.with_head
-    rotated = quant.rotate is not None and quant.rotate.r1
-    if not (model.tied and able) or rotated or quant.tied is TiedKind.untied:
+    if not (model.tied and able) or quant.tied is TiedKind.untied:
         return False
     return one_for_both(table, head) is None
 

@@ -1,5 +1,5 @@
 """Fill in the parts of a quantization option that are left out where the model or the rest of the
-recipe excludes them: smoothing, outlier channels, zero points and the rounding method."""
+recipe excludes them: rotations, smoothing, outlier channels, zero points, the rounding method."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
 from llm_export.quant.schemes import SCHEMES, TABLES, refusal, supported
 from llm_export.resolve.head_split import with_parts
+from llm_export.resolve.rotations import fill_rotations
 
 ALPHA, OUTLIERS = 0.5, 8
 
@@ -32,6 +33,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     quant, group_notes = _group_sizes(recipe)
     quant, head_notes = _heads(recipe, quant, definition)
     quant, layer_notes = _outlier_layers(recipe, quant, definition)
+    quant, rotation_notes = fill_rotations(recipe, quant, definition)
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
@@ -44,6 +46,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
         *group_notes,
         *head_notes,
         *layer_notes,
+        *rotation_notes,
         *smooth_notes,
         *outlier_notes,
         *table_notes,
@@ -169,7 +172,7 @@ def _tables(
     then store both once. A checkpoint that was trained for the option's rules keeps them."""
     shipped = _is_option(recipe.quant)
     heads = [rule for rule in quant.rules if rule.kind is ModuleKind.head]
-    apart = quant.tied is TiedKind.untied or (quant.rotate is not None and quant.rotate.r1)
+    apart = quant.tied is TiedKind.untied
     if not shipped or apart or quant.qat.enabled or not heads or not definition.tied(recipe):
         return quant, ()
     made = [_like(recipe.backend.name, rule, heads[0]) for rule in quant.rules]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_export.bundle.adapters import keep_separate, pairs_of
+from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import filled
 from llm_export.models.contract import LanguageModel, text_prefix
 from llm_export.pipeline.artifacts import Loaded, Prepared
@@ -54,10 +55,8 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
         run(lora)
     if recipe.quant.rotate is not None:
         asked = recipe.quant.rotate
-        run(rotate(asked.r1, asked.r2, asked.seed), text)
-        if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
-            # The last norm's gain is folded into the output head and not into the embedding.
-            ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
+        tied = recipe.quant.tied is not TiedKind.untied
+        run(rotate(bool(asked.r1), asked.r2, asked.seed, r4=asked.r4, tied=tied), text)
     scaled = recipe.quant.smooth is not None or recipe.quant.awq is not None
     rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of) if scaled else []
     raw = resolved.capabilities.raw_weights

@@ -38,6 +38,10 @@ class Rotation:
     def size(self) -> int:
         return len(self.signs)
 
+    def matrix(self) -> Tensor:
+        """Q, float64 [n, n]."""
+        return self(torch.eye(self.size, dtype=torch.float64))
+
     def __call__(self, x: Tensor) -> Tensor:
         """Rotate the last dimension, or, where that is a multiple of n, each n of it."""
         shape = x.shape

@@ -1,16 +1,20 @@
-"""Rotate the residual stream and the values offline, so that no channel is an outlier.
+"""Rotate what linears read, so that no channel is an outlier.
 
-QuaRot (arXiv:2404.00456) and SpinQuant (arXiv:2405.16406), without their run-time rotations.
+QuaRot (arXiv:2404.00456) and SpinQuant (arXiv:2405.16406). R1 and R2 are done offline.
 
 R1: an RMS norm without a gain commutes with a rotation Q of x. So gains are folded into the
 linears that read them; the linears that write the stream are rotated (rows of embedding, output
 and down weights), and those that read it are rotated back (columns). A layer norm is an RMS norm
 of a zero-mean stream, so the mean is removed from the weights that write it (arXiv:2401.15024);
-its bias is folded into its readers' biases.
+its bias is folded into its readers' biases. The last norm's gain makes the output matrix another
+than the embedding; a tied model stays tied if it applies the gain at run time (``RotatedNorm``).
 
 R2: attention is linear in the values, so a head's values can be rotated in the value projection
 and rotated back in the output projection. An RMS norm in between commutes with that rotation once
 its gain is folded into the output projection.
+
+R4: nothing linear comes before the last linear of a feed-forward network, so its input is rotated
+at run time, in blocks.
 """
 
 from __future__ import annotations
@@ -20,11 +24,13 @@ from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
 from llm_export.models.components.attention import Attention
+from llm_export.models.components.feed_forward import GatedFeedForward, PlainFeedForward
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.norm import LayerNorm, RMSNorm
+from llm_export.models.components.run_time_rotation import BlockRotation, RotatedNorm
 from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
-from llm_export.models.rotation import residual_refusal
+from llm_export.models.rotation import rotation_refusals
 from llm_export.transforms.base import Transform
 from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.hadamard import Rotation, rotation
@@ -33,20 +39,24 @@ from llm_export.transforms.scale_folding import norm_readers, untie, value_rows,
 _ROWS = 4096  # that are rotated at once, in float64
 
 
-def rotate(r1: bool, r2: bool, seed: int) -> Transform:
-    """A transform that rotates a decoder's residual stream (R1) and its values (R2)."""
+def rotate(r1: bool, r2: bool, seed: int, *, r4: int | None = None, tied: bool = True) -> Transform:
+    """A transform that rotates a decoder's residual stream (R1), its values (R2), and what the last
+    linears of its feed-forward networks read (R4).
+
+    Args:
+        r4: channels that R4 rotates together; None is no R4.
+        tied: whether a tied model stays so, which costs a product at run time.
+    """
 
     def apply(model: Decoder) -> int:
         generator = torch.Generator().manual_seed(seed)
         places = 0
+        refusals = rotation_refusals(model.config, r1=r1, r4=r4)
+        for key, why in refusals.items():
+            raise PostConditionError(why, where=f"quant.rotate.{key}", fix="quant.rotate=null")
         if r1:
-            why = residual_refusal(model.config)
-            if why is not None:
-                raise PostConditionError(
-                    f"the residual stream cannot be rotated: {why}",
-                    where="quant.rotate.r1", fix="quant.rotate.r1=false",
-                )  # fmt: skip
-            places += rotate_residual(model, rotation(model.config.hidden_size, generator))
+            q = rotation(model.config.hidden_size, generator)
+            places += rotate_residual(model, q, tied=tied)
         if r2:
             for layer, config in zip(model.layers, model.config.layers, strict=True):
                 attention = config.attention
@@ -55,15 +65,24 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
                 ):
                     rotate_values(layer.attention, generator)  # type: ignore[arg-type]
                     places += 1
+        if r4 is not None:
+            places += rotate_features(model, rotation(r4, generator))
         return places
 
     return checked_equivalent("rotate", "rotating", apply)
 
 
 @torch.no_grad()
-def rotate_residual(model: Decoder, q: Rotation) -> int:
-    """R1; returns the number of changed weights."""
-    untie(model)
+def rotate_residual(model: Decoder, q: Rotation, *, tied: bool = True) -> int:
+    """R1; returns the number of changed weights.
+
+    Args:
+        tied: whether a tied model stays so.
+    """
+    shared = model.head.weight is model.embed.weight
+    tied = tied and shared and getattr(model.norm, "bias", None) is None
+    if not tied:
+        untie(model)
     writing = [w for layer in model.layers for w in writers(layer)]
     if isinstance(model.norm, LayerNorm):
         _center(model.embed.weight, -1)
@@ -71,9 +90,15 @@ def rotate_residual(model: Decoder, q: Rotation) -> int:
             _center(writer.weight, 0)  # type: ignore[arg-type]
             if writer.bias is not None:
                 _center(writer.bias, 0)  # type: ignore[arg-type]
-    readers: list[nn.Module] = [model.head]
-    _absorb(model.norm, (model.head,))
-    model.norm = _plain(model.norm)
+    readers: list[nn.Module] = []
+    if tied:
+        gain, matrix = model.norm.weight, q.matrix()
+        mixed = (matrix.t() * gain.double()) @ matrix
+        model.norm = RotatedNorm(_plain(model.norm), mixed.to(gain.dtype))
+    else:
+        _absorb(model.norm, (model.head,))
+        model.norm = _plain(model.norm)
+        readers.append(model.head)
     for layer in model.layers:
         norms = {norm: name for name, norm in layer.named_children()}
         for norm, reading in norm_readers(layer):
@@ -88,6 +113,20 @@ def rotate_residual(model: Decoder, q: Rotation) -> int:
         if writer.bias is not None:
             _turn(writer.bias, 0, q)  # type: ignore[arg-type]
     return 1 + len(readers) + len(writing)
+
+
+@torch.no_grad()
+def rotate_features(model: Decoder, q: Rotation) -> int:
+    """R4, in layers without experts; returns the number of changed weights."""
+    networks = [
+        layer.feed_forward
+        for layer in model.layers
+        if isinstance(layer.feed_forward, GatedFeedForward | PlainFeedForward)
+    ]
+    for network in networks:
+        network.rotation = BlockRotation(q.matrix())
+        _turn(network.down.weight, -1, q)
+    return len(networks)
 
 
 @torch.no_grad()

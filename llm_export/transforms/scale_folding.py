@@ -24,6 +24,7 @@ from llm_export.models.components.feed_forward import (
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.components.run_time_rotation import RotatedNorm
 from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
 
@@ -76,7 +77,9 @@ class FoldingPair:
 def folding_pairs(model: TextReader) -> list[FoldingPair]:
     """All pairs, layer by layer in execution order, a decoder's output head last."""
     found = [edge for layer in model.layer_chain() for edge in layer_folding_pairs(layer)]
-    return [*found, head_folding_pair(model)] if isinstance(model, Decoder) else found
+    if isinstance(model, Decoder) and not isinstance(model.norm, RotatedNorm):
+        found.append(head_folding_pair(model))
+    return found
 
 
 def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
@@ -218,6 +221,8 @@ def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> 
         found.append(FoldingPair(_parameters(ffn.latent.down), _ALL, _expert_readers(ffn)))
     for part in _parts(ffn):
         assert isinstance(part, GatedFeedForward | PlainFeedForward)
+        if part.rotation is not None:
+            continue  # mixes the channels
         if part.inner_norm is not None:
             found.append(FoldingPair(_parameters(part.inner_norm), _ALL, (part.down,)))
         elif isinstance(part, GatedFeedForward) and part.linear_in_up:

@@ -16,6 +16,7 @@ from llm_export.config.quant_schema import QuantRule, RotateConfig
 from llm_export.errors import PostConditionError
 from llm_export.models.components.norm import LayerNorm
 from llm_export.models.load_model import load_model
+from llm_export.models.rotation import rotation_refusals
 from llm_export.quant.rules import resolve_rules
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms import fuse_projections
@@ -38,6 +39,10 @@ def member(family: str, variant: str, folder: Path) -> tuple[Any, Any]:
     return recipe, load_model(recipe, attention="plain", context_length=64, all_logits=True).model
 
 
+def _has_networks(model: Any) -> bool:
+    return not rotation_refusals(model.config, r1=False, r4=8)
+
+
 @pytest.mark.parametrize(("family", "variant"), members())
 def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> None:
     recipe, model = member(family, variant, tmp_path)
@@ -50,7 +55,10 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     if refused:
         with pytest.raises(PostConditionError, match="norms after attention and feed-forward"):
             rotate(True, False, 0).apply(model)
-    run_transform(rotate(not refused, True, seed=7), model)
+    # Those with joined projections also at run time.
+    joined = (family, variant) in FUSED
+    r4 = 8 if joined and _has_networks(model) else None
+    run_transform(rotate(not refused, True, seed=7, r4=r4, tied=joined), model)
     assert relative_error(eager_logits(model, ids), before) < BAR
     assert not any(isinstance(m, LayerNorm) for m in model.modules())
     problems = [p for p in find_problems(recipe) if p.key.startswith("quant.rotate")]

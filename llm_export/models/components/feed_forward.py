@@ -106,6 +106,13 @@ def inner_norm(config: FeedForwardConfig) -> nn.Module | None:
     return None if norm is None else NORMS.get(norm.kind)(config.size, norm)
 
 
+def before_down(network: GatedFeedForward | PlainFeedForward, y: Tensor) -> Tensor:
+    """The activated features as the last linear reads them."""
+    if network.inner_norm is not None:
+        y = network.inner_norm(y)
+    return y if network.rotation is None else network.rotation(y)
+
+
 class GatedFeedForward(nn.Module):
     """[B, S, D] -> [B, S, D]."""
 
@@ -116,12 +123,13 @@ class GatedFeedForward(nn.Module):
         self.linear_in_up = config.activation not in GATES
         self.gate_up: nn.Module = SeparateGateUp(hidden, config.size, config.bias)
         self.inner_norm = inner_norm(config)
+        self.rotation: nn.Module | None = None  # of what ``down`` reads; see transforms.rotate
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x)
         y = self.gate_function(gate, up)
-        return self.down(y if self.inner_norm is None else self.inner_norm(y))
+        return self.down(before_down(self, y))
 
 
 class PlainFeedForward(nn.Module):
@@ -133,8 +141,9 @@ class PlainFeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.activation] if learned is None else learned()
         self.up = nn.Linear(hidden, config.size, bias=config.bias)
         self.inner_norm = inner_norm(config)
+        self.rotation: nn.Module | None = None  # of what ``down`` reads; see transforms.rotate
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.activation(self.up(x))
-        return self.down(y if self.inner_norm is None else self.inner_norm(y))
+        return self.down(before_down(self, y))

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_export.models.components.dynamic_shapes import inferred
+
 
 @dataclass(frozen=True)
 class MeanColumns:
@@ -86,18 +88,9 @@ class OutlierLinear(nn.Linear):
     def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
         """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
         dimension that may vary is left to be inferred, since they support no computed size."""
-        size, lead = self.mean.shape[1], _inferred(x)
+        size, lead = self.mean.shape[1], inferred(x)
         grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
         found = grouped.reshape(*lead, means.groups)
         if means.width == means.groups:
             return found
         return F.pad(found, (0, means.width - means.groups))
-
-
-def _inferred(x: Tensor) -> list[int]:
-    """The leading sizes of x, with at most one -1."""
-    lead = list(x.shape[:-1])
-    free = [i for i, size in enumerate(lead) if not (isinstance(size, int) and size == 1)]
-    if len(free) == 1:
-        lead[free[0]] = -1
-    return lead

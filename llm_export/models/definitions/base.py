@@ -108,7 +108,7 @@ class Definition:
             quantized per token give outlier channels; None: none besides what options say.
         smoothing_refusal: recipe -> why its model cannot be smoothed although ``transforms`` has
             smooth, or None.
-        rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
+        rotation_refusals: recipe -> key of ``quant.rotate`` that its model excludes -> why.
         images: recipe -> what is known of its model's images; None: it takes none.
         main_method: name of the method that steps through a text.
         further_methods: name -> what is known of it before a model is built; see
@@ -134,7 +134,7 @@ class Definition:
     tied: Callable[[Recipe], bool] = lambda recipe: False
     outlier_layers: Callable[[Recipe], str | None] = lambda recipe: None
     smoothing_refusal: Callable[[Recipe], str | None] = lambda recipe: None
-    rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
+    rotation_refusals: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     images: Callable[[Recipe], ImageFacts | None] = lambda recipe: None
     main_method: str = "forward"
     further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from llm_export.models.definitions.findings import built, placed, require_same_m
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
-from llm_export.models.rotation import residual_refusal
+from llm_export.models.rotation import rotation_refusals
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -197,6 +197,14 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     return (*fused, "plain", "cacheless", "static_io", *sinks, *ring, *int8)
 
 
+def _rotation_refusals(recipe: Recipe) -> dict[str, str]:
+    asked = recipe.quant.rotate
+    if asked is None:
+        return {}
+    config = decoder_config(recipe)[1]
+    return rotation_refusals(config, r1=bool(asked.r1), r4=asked.r4)
+
+
 DEFINITION = Definition(
     name="composable",
     check=check,
@@ -213,5 +221,5 @@ DEFINITION = Definition(
     usual_step=lambda recipe: decoder_config(recipe)[1].usual_step,
     rope_factors=rope_factors,
     remarks=remarks,
-    rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
+    rotation_refusals=_rotation_refusals,
 )

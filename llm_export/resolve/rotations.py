@@ -1,0 +1,46 @@
+"""Fill in which rotations of a quantization option the model and the rest of the recipe allow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_export.config.quant_schema import QuantConfig
+from llm_export.config.schema import AdapterMode, Recipe
+from llm_export.models.definitions.base import Definition
+
+BLOCK = 64
+"""Channels that R4 rotates together."""
+
+
+def fill_rotations(
+    recipe: Recipe, quant: QuantConfig, definition: Definition
+) -> tuple[QuantConfig, tuple[str, ...]]:
+    """The settings with a value for an open ``rotate.r1``, and a line for each part that is left
+    out."""
+    asked = quant.rotate
+    if asked is None or asked.r1 is not None:
+        return quant, ()
+    why = _excluded(recipe, definition)
+    if why is not None:
+        return replace(quant, rotate=None), (f"quant.rotate: off, {why}",)
+    whole = replace(asked, r1=True, r2=True, r4=BLOCK)
+    tried = replace(recipe, quant=replace(quant, rotate=whole))
+    refusals, notes = definition.rotation_refusals(tried), []
+    if "r1" in refusals:
+        whole = replace(whole, r1=False)
+        notes.append(f"quant.rotate.r1: false, {refusals['r1']}")
+    if "r4" in refusals:
+        whole = replace(whole, r4=None)
+        notes.append(f"quant.rotate.r4: null, {refusals['r4']}")
+    return replace(quant, rotate=whole), tuple(notes)
+
+
+def _excluded(recipe: Recipe, definition: Definition) -> str | None:
+    if "rotate" not in definition.transforms:
+        tier = definition.tier.format(family=recipe.model.family)
+        return f"models of the {tier} tier cannot be rotated"
+    if definition.further_methods:
+        return "what encodes images writes into the residual stream too"
+    if recipe.checkpoint.adapter_mode is AdapterMode.separate:
+        return "it would turn what the separate adapter reads and writes"
+    return None
