@@ -51,8 +51,8 @@ def _require_trained(recipe: Recipe, choices: Choices) -> None:
 
 def _require_shared(resolved: ResolvedRecipe, model: ModelShapes, choices: Choices) -> None:
     quant = resolved.recipe.quant
-    if quant.tied is not TiedKind.share or (quant.rotate is not None and quant.rotate.r1):
-        return  # rotated: reported with the transforms
+    if quant.tied is not TiedKind.share:
+        return
     if not model.tied:
         raise not_tied()
     for table, head in tied_pairs(choices) if quant.auto is None else []:
