@@ -85,10 +85,10 @@ def remembered(loader: Any) -> Iterator[None]:
                 _MADE.popitem(last=False)
         return config
 
-    def choices_if_asked(overrides: Any, defaults: Any, self_added: bool) -> Any:
+    def choices_if_asked(overrides: Any, defaults_list: Any, self_added: bool) -> Any:
         """What interpolations in a defaults list may refer to, where there are any."""
-        if any(default.is_interpolation() for default in defaults):
-            return choices(overrides, defaults, self_added)
+        if any(default.is_interpolation() for default in defaults_list):
+            return choices(overrides, defaults_list, self_added)
         return None
 
     config_loader_impl.create_defaults_list = find  # type: ignore[assignment]

@@ -35,6 +35,7 @@ class Sources:
 
     def __init__(self, memo: Path | None = None, roots: dict[str, Path] | None = None) -> None:
         self._memo = Memo(memo)
+        self._found: dict[str, str] = {}
         self._roots = roots or {p.__name__: Path(p.__path__[0]) for p in (llm_export, runtime_py)}
 
     @property
@@ -44,9 +45,11 @@ class Sources:
 
     def digest(self, module: str) -> str:
         """Digest of ``module`` and everything that it may import, directly or indirectly."""
-        reached = sorted(self.reached(module))
-        said = json.dumps([(name, self._digests[name]) for name in reached])
-        return hashlib.sha256(said.encode()).hexdigest()
+        if module not in self._found:
+            reached = sorted(self.reached(module))
+            said = json.dumps([(name, self._digests[name]) for name in reached])
+            self._found[module] = hashlib.sha256(said.encode()).hexdigest()
+        return self._found[module]
 
     def reached(self, module: str) -> set[str]:
         found: set[str] = set()
