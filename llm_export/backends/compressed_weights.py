@@ -61,6 +61,10 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     if four and shift is not None:
         # One subtraction: OpenVINO stores what two are made from in float32.
         replace_value(program, shift, value_of(program, _named(program, shift)).float() + 8)
+    shape = [rows, columns] if groups == 1 else [rows, groups, columns // groups]
+    if not four and len(q.users) == 1:
+        # Of a constant that is reshaped, a lookup keeps float32.
+        replace_value(program, q, value_of(program, _named(program, q)).view(shape))
     with graph.inserting_before(node):
         if four:
             parts = [
@@ -70,7 +74,6 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
             whole = call(graph, _ATEN.stack.default, parts, -1)
         else:
             whole = q
-        shape = [rows, columns] if groups == 1 else [rows, groups, columns // groups]
         if list(whole.meta["val"].shape) != shape:
             whole = call(graph, _ATEN.view.default, whole, shape)
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)

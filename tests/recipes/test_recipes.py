@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
@@ -17,6 +18,8 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.models.families import FAMILIES
+from llm_export.predict.size import program_bytes
+from llm_export.resolve.recipe import resolve
 from runtime_py.bundle import Bundle
 
 RECIPES = Composer().options("")
@@ -30,6 +33,9 @@ Combination = tuple[str, ...]
 # The shared bundles of the quick tests are of llama, xnnpack and 8da8w.
 SLOW = {("qwen3", "xnnpack", "8da4w_asym")}
 ALSO = {("llama", "xnnpack", "8da8w")}
+MEASURED = json.loads(
+    resources.files("llm_export.data").joinpath("recipe_evidence.json").read_text("utf-8")
+)
 TUNED = {"minilm_l6_xnnpack_8da8w"}
 """Recipes with quantization of their own, by measurement: docs/embed.md has the figures."""
 
@@ -64,6 +70,14 @@ def test_it_says_its_command_and_chooses_what_it_is_named_for(name: str) -> None
     own = {"quant"} if name in TUNED else set()
     assert set(body) == {"defaults", "description"} | own, "choices only"
     assert body["description"]
+
+
+@pytest.mark.parametrize("name", sorted(MEASURED))
+def test_its_measured_size_is_not_stale(name: str, composed: Callable[..., Composed]) -> None:
+    """Within a tenth of what shapes and schemes say; python benchmarks/recipe_cards.py --measure
+    NAME measures anew."""
+    expected = program_bytes(resolve(composed(recipe=name).recipe))
+    assert MEASURED[name]["bytes"] == pytest.approx(expected, rel=0.1)
 
 
 def combination(name: str) -> Combination:

@@ -34,6 +34,10 @@ def exported(bits: int, group: int | None) -> tuple[torch.export.ExportedProgram
     return torch.export.export(Tokens(bits, group), (tokens,)), tokens
 
 
+def dtype_of(node: torch.fx.Node) -> str:
+    return str(getattr(node.meta.get("val"), "dtype", ""))
+
+
 def operators(program: torch.export.ExportedProgram) -> str:
     return " ".join(str(node.target) for node in program.graph.nodes)
 
@@ -65,6 +69,9 @@ def test_spelled_out_tables_stay_compressed(bits: int, group: int | None) -> Non
     assert "embedding_byte" not in operators(spelled)
     assert "dequantize_affine" not in operators(spelled)
     assert "unsqueeze" not in operators(spelled) or group is None
+    tables = [n for n in spelled.graph.nodes if n.op == "placeholder" and "int8" in dtype_of(n)]
+    read = {str(user.target) for table in tables for user in table.users}
+    assert bits == 4 or read == {"aten.to.dtype"}, "nothing reshapes what it reads"
     torch.testing.assert_close(spelled.module()(tokens), expected)
 
 
