@@ -138,8 +138,8 @@ def _rule(body: dict[str, object]) -> QuantRule:
 
 
 def _of_kind(rules: Sequence[QuantRule], kind: ModuleKind) -> QuantRule:
-    """The first rule for the kind; float32 if there is none."""
-    return next((r for r in rules if r.kind in (None, kind)), QuantRule(scheme="none"))
+    """The last rule for the kind, after those for a part of it; float32 if there is none."""
+    return next((r for r in reversed(rules) if r.kind in (None, kind)), QuantRule(scheme="none"))
 
 
 def _supported(name: str, backends: Sequence[str]) -> bool:
