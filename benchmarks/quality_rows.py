@@ -58,7 +58,7 @@ def _shipped(backend: str, *options: str) -> list[Variant]:
 VARIANTS = {
     variant.name: variant
     for variant in (
-        *_shipped("xnnpack", "none", "8da8w"),
+        *_shipped("xnnpack", "none", "8da8w", "8da8w_rotated"),
         Variant("xnnpack", "8da8w, 8-bit KV cache", ("quant=8da8w", "quant.kv_cache=int8")),
         Variant("xnnpack", "8da4w_asym, 4 outliers",
                 ("quant=8da4w_asym", "quant.outliers=4", _OUTLIERS)),

@@ -23,13 +23,14 @@ def fill_rotations(
     why = _excluded(recipe, definition)
     if why is not None:
         return replace(quant, rotate=None), (f"quant.rotate: off, {why}",)
-    whole = replace(asked, r1=True, r2=True, r4=BLOCK)
+    whole = replace(asked, r1=True, r4=BLOCK if asked.r4 is None else asked.r4)
     tried = replace(recipe, quant=replace(quant, rotate=whole))
-    refusals, notes = definition.rotation_refusals(tried), []
+    refusals = definition.rotation_refusals(tried)
+    notes: list[str] = []
     if "r1" in refusals:
         whole = replace(whole, r1=False)
         notes.append(f"quant.rotate.r1: false, {refusals['r1']}")
-    if "r4" in refusals:
+    if "r4" in refusals and asked.r4 is None:
         whole = replace(whole, r4=None)
         notes.append(f"quant.rotate.r4: null, {refusals['r4']}")
     return replace(quant, rotate=whole), tuple(notes)

@@ -93,6 +93,7 @@ def rotate_residual(model: Decoder, q: Rotation, *, tied: bool = True) -> int:
     readers: list[nn.Module] = []
     if tied:
         gain, matrix = model.norm.weight, q.matrix()
+        assert isinstance(gain, Tensor)
         mixed = (matrix.t() * gain.double()) @ matrix
         model.norm = RotatedNorm(_plain(model.norm), mixed.to(gain.dtype))
     else:

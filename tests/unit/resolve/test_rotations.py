@@ -21,6 +21,7 @@ from llm_export.resolve.rotations import BLOCK
          "quant.rotate.r1: false, the residual stream cannot be rotated: layer 0 has norms after"),
         (("model.definition=hf",), None,
          "quant.rotate: off, models of the generic tier cannot be rotated"),
+        (("quant.rotate.r2=false", "quant.rotate.r4=48"), RotateConfig(True, False, 48), None),
         (("quant.rotate.r1=false",), RotateConfig(False, True), None),
         (("quant.rotate={}",), RotateConfig(), None),
         (("quant.rotate=null",), None, None),
