@@ -75,11 +75,13 @@ def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
 def _scaled(recipe: Recipe, choices: Choices) -> Iterator[Problem]:
     """Patterns of scaling that match no matrix at all."""
     quant = recipe.quant
-    scaled = {"quant.smooth": quant.smooth, "quant.awq": quant.awq}
+    patterns = {
+        "quant.smooth": _ANY if quant.smooth is None else quant.smooth.pattern,
+        "quant.awq": _ANY if quant.awq is None else quant.awq.pattern,
+    }
     names = [c.name for c in choices if c.kind is not ModuleKind.embedding]
     prefix = next((c.name.removesuffix("head") for c in choices if c.kind is ModuleKind.head), "")
-    for key, settings in scaled.items():
-        pattern = _ANY if settings is None else settings.pattern
+    for key, pattern in patterns.items():
         if not any(matches_name(pattern, name.removeprefix(prefix)) for name in names):
             yield Problem(
                 f"the pattern {pattern} matches no linear",

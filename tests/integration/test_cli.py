@@ -18,7 +18,7 @@ from quick_run import QUICK
 from llm_export.cli.main import main
 from llm_export.config.compose import Composer
 
-TASKS = ("tiny_embed", "tiny_see", "tiny_t5", "tiny_whisper", "tiny_moonshine")
+TASKS = ("tiny_embed",)
 RECIPES = Composer().options("")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
