@@ -50,6 +50,7 @@ def _linear(whole: nn.Linear, rows: slice) -> nn.Linear:
 
 
 def _table(weight: Tensor) -> nn.Embedding:
-    part = nn.Embedding(*weight.shape, device="meta")
+    rows, columns = weight.shape
+    part = nn.Embedding(rows, columns, device="meta")
     part.weight = nn.Parameter(weight.detach(), requires_grad=False)
     return part
