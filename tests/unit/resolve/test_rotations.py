@@ -20,7 +20,7 @@ from llm_export.resolve.rotations import BLOCK
         (("model=gemma3_1b",), RotateConfig(False, True, BLOCK),
          "quant.rotate.r1: false, the residual stream cannot be rotated: layer 0 has norms after"),
         (("model.definition=hf",), None,
-         "quant.rotate: off, models of the generic tier cannot be rotated"),
+         "quant.rotate: off, models of the generic (transformers) tier"),
         (("quant.rotate.r2=false", "quant.rotate.r4=48"), RotateConfig(True, False, 48), None),
         (("quant.rotate.r1=false",), RotateConfig(False, True), None),
         (("quant.rotate={}",), RotateConfig(), None),
