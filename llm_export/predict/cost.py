@@ -118,7 +118,8 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
 def calibrates(recipe: Recipe) -> bool:
     """Whether a run reads the calibration text."""
     static = any(SCHEMES[r.scheme].flow is Flow.pt2e for r in recipe.quant.rules)
-    return bool(static or recipe.quant.auto or _scaled(recipe) or _calibrated(recipe))
+    counted = recipe.quant.head_split  # how much of the text its first part is
+    return bool(static or recipe.quant.auto or counted or _scaled(recipe) or _calibrated(recipe))
 
 
 def _scaled(recipe: Recipe) -> int:

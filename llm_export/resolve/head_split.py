@@ -16,23 +16,25 @@ def with_parts(recipe: Recipe, definition: Definition) -> tuple[QuantConfig, tup
     """``quant`` with rules for the parts that there are, and a line if the head stays whole."""
     quant = recipe.quant
     if not quant.head_split:
-        return quant, ()
+        made = _whole(quant)
+        changed = made.rules != quant.rules
+        return made, ((_ONE_RULE,) if changed else ())
     why = whole_because(recipe, definition)
     if why is None:
         if definition.tied(recipe):
             return quant, ()
         return replace(quant, rules=_of_whole(quant.rules, ModuleKind.embedding)), ()
-    rules = _of_whole(quant.rules, ModuleKind.head)
-    made = replace(quant, head_split=0, rules=_of_whole(rules, ModuleKind.embedding))
-    return made, (f"quant.head_split: 0 instead of {quant.head_split}, {why}",)
+    return _whole(quant), (f"quant.head_split: 0 instead of {quant.head_split}, {why}",)
 
 
 def whole_because(recipe: Recipe, definition: Definition) -> str | None:
     """Why the output head cannot be in two parts; None if it can."""
     quant, backend = recipe.quant, recipe.backend.name
     rows = definition.head_rows(recipe)
+    if not definition.has_head(recipe):
+        return "the model has no output matrix"
     if rows is None:
-        return "the model's output matrix is not known before it is loaded"
+        return "only decoders of the fast tier that read text alone have it in two parts"
     if rows <= quant.head_split:
         return f"the output matrix has {rows} rows"
     if backend in BACKENDS and not BACKENDS.get(backend).capabilities.raw_weights:
@@ -52,12 +54,23 @@ def whole_because(recipe: Recipe, definition: Definition) -> str | None:
     return None
 
 
+def _whole(quant: QuantConfig) -> QuantConfig:
+    rules = _of_whole(quant.rules, ModuleKind.head)
+    return replace(quant, head_split=0, rules=_of_whole(rules, ModuleKind.embedding))
+
+
 def _of_whole(rules: list[QuantRule], kind: ModuleKind) -> list[QuantRule]:
     """One rule instead of those for parts: the first part's."""
     mine = [rule for rule in rules if rule.kind is kind]
-    if len(mine) < 2 or not matches_name(mine[0].pattern, f"{_NAMES[kind]}.first"):
+    name = _NAMES[kind]
+    if len(mine) < 2 or not _is_of_part(mine[0].pattern, name):
         return rules
     return [replace(r, pattern=".*") if r is mine[0] else r for r in rules if r not in mine[1:]]
 
 
+def _is_of_part(pattern: str, name: str) -> bool:
+    return matches_name(pattern, f"{name}.first") and not matches_name(pattern, name)
+
+
+_ONE_RULE = "quant.rules: those of the first part for the whole matrix, quant.head_split is 0"
 _NAMES = {ModuleKind.head: "head", ModuleKind.embedding: "embed"}

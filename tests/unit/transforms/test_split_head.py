@@ -12,6 +12,7 @@ from torch import nn
 
 import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
 from llm_export.models.build import build_on_meta
 from llm_export.models.families.llama import from_hf
@@ -133,6 +134,25 @@ def test_a_head_stays_whole_where_parts_cannot_be(word: str, why: str) -> None:
     heads = [r for r in found.recipe.quant.rules if r.kind is ModuleKind.head]
     tables = [r for r in found.recipe.quant.rules if r.kind is ModuleKind.embedding]
     assert [(r.pattern, r.scheme) for r in (*heads, *tables)] == [(".*", "8da8w"), (".*", "8w")]
+
+
+def test_an_option_with_parts_may_be_asked_for_whole_matrices() -> None:
+    found = resolved("quant.head_split=0")
+    assert any("the first part for the whole matrix" in note for note in found.notes)
+    rules = [(r.kind, r.pattern, r.scheme) for r in found.recipe.quant.rules[1:]]
+    assert rules == [(ModuleKind.head, ".*", "8da8w"), (ModuleKind.embedding, ".*", "8w")]
+    assert not find_problems(found.stated)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [("smolvlm2_256m", "only decoders of the fast tier"), ("bge_small_en", "has no output matrix")],
+)
+def test_other_models_keep_whole_matrices(model: str, why: str) -> None:
+    words = [f"model={model}", "backend=xnnpack", "quant=8da4w_asym_split"]
+    found = resolve(api.compose_recipe(None, words).recipe)
+    assert any(n.startswith("quant.head_split: 0") and why in n for n in found.notes)
+    assert not any("first" in rule.pattern for rule in found.recipe.quant.rules)
 
 
 def test_a_vocabulary_in_another_order_is_told() -> None:
