@@ -26,14 +26,13 @@ def fill_rotations(
     whole = replace(asked, r1=True, r4=BLOCK if asked.r4 is None else asked.r4)
     tried = replace(recipe, quant=replace(quant, rotate=whole))
     refusals = definition.rotation_refusals(tried)
-    notes: list[str] = []
-    if "r1" in refusals:
-        whole = replace(whole, r1=False)
-        notes.append(f"quant.rotate.r1: false, {refusals['r1']}")
-    if "r4" in refusals and asked.r4 is None:
-        whole = replace(whole, r4=None)
+    r1 = "r1" not in refusals
+    r4 = None if "r4" in refusals and asked.r4 is None else whole.r4
+    notes = [] if r1 else [f"quant.rotate.r1: false, {refusals['r1']}"]
+    if r4 != whole.r4:
         notes.append(f"quant.rotate.r4: null, {refusals['r4']}")
-    return replace(quant, rotate=whole), tuple(notes)
+    left = r1 or asked.r2 or r4 is not None
+    return replace(quant, rotate=replace(whole, r1=r1, r4=r4) if left else None), tuple(notes)
 
 
 def _excluded(recipe: Recipe, definition: Definition) -> str | None:

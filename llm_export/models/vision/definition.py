@@ -118,6 +118,17 @@ def image_facts(recipe: Recipe) -> ImageFacts:
     return ImageFacts(config.tokens_per_image, config.image_token_id)
 
 
+def _rotation_refusals(recipe: Recipe) -> dict[str, str]:
+    found = dict(composable.DEFINITION.rotation_refusals(text_recipe(recipe)))
+    asked = recipe.quant.rotate
+    if asked is not None and asked.r1:
+        found["r1"] = (
+            "the residual stream cannot be rotated: what encodes images writes into it, and would "
+            "not be"
+        )
+    return found
+
+
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     kinds = composable.attention_kinds(text_recipe(recipe), prefill_length)
     config = family_config(recipe)[1]
@@ -170,7 +181,7 @@ DEFINITION = Definition(
     usual_step=lambda recipe: composable.DEFINITION.usual_step(text_recipe(recipe)),
     rope_factors=lambda recipe, length: composable.rope_factors(text_recipe(recipe), length),
     remarks=lambda recipe, length: composable.remarks(text_recipe(recipe), length),
-    rotation_refusals=lambda recipe: composable.DEFINITION.rotation_refusals(text_recipe(recipe)),
+    rotation_refusals=_rotation_refusals,
     images=image_facts,
     main_method="text_decoder",
     further_methods={

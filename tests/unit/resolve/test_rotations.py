@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_export import api
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import RotateConfig
 from llm_export.config.schema import AdapterMode
 from llm_export.resolve.recipe import resolve
@@ -36,6 +37,22 @@ def test_an_open_rotation_is_what_the_model_allows(
     said = [n for n in done.notes if n.startswith("quant.rotate")]
     assert len(said) == (note is not None), said
     assert note is None or said[0].startswith(note)
+
+
+def test_nothing_is_left_where_the_model_excludes_all() -> None:
+    words = ("model=gemma3_1b", "model.config.intermediate_size=6900", "quant.rotate.r2=false")
+    overrides = [*words, "backend=xnnpack", "quant=8da8w_rotated"]
+    done = resolve(api.compose_recipe(None, overrides).recipe)
+    assert done.recipe.quant.rotate is None
+    said = [note.partition(",")[0] for note in done.notes if note.startswith("quant.rotate")]
+    assert said == ["quant.rotate.r1: false", "quant.rotate.r4: null"]
+
+
+def test_the_stream_that_images_are_written_into_is_not_rotated() -> None:
+    words = ("model=smolvlm2_256m", "backend=xnnpack", "quant=8da8w", "quant.rotate={}")
+    (problem,) = find_problems(api.compose_recipe(None, list(words)).recipe)
+    assert problem.key == "quant.rotate.r1"
+    assert "what encodes images writes into it" in problem.what
 
 
 def test_a_separate_adapter_excludes_them() -> None:
