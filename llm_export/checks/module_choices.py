@@ -4,6 +4,7 @@ their shapes, before any weight is read."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from llm_export.config.name_patterns import matches_name
 from llm_export.config.quant_schema import ModuleKind, TiedKind
@@ -15,7 +16,7 @@ from llm_export.quant.auto.budget import budget_of
 from llm_export.quant.auto.units import units_from
 from llm_export.quant.dtype import cast_scheme
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.tied import not_tied, require_shareable
+from llm_export.quant.tied import not_tied, parted, require_shareable
 from llm_export.quant.trained import with_training
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -54,7 +55,8 @@ def _require_shared(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
     if quant.tied is not TiedKind.share:
         return
     if not model.tied:
-        raise not_tied()
+        whole = replace(resolved.recipe, quant=replace(quant, rotate=None))
+        raise parted() if resolved.definition.tied(whole) else not_tied()
     for table, head in tied_pairs(choices) if quant.auto is None else []:
         require_shareable(table, head, raw_weights=resolved.capabilities.raw_weights)
 
@@ -119,4 +121,5 @@ def _untrained(resolved: ResolvedRecipe, model: ModelShapes, choices: Choices) -
 def _parted(recipe: Recipe) -> bool:
     """Whether a transform may have given the output matrix values of its own before training."""
     quant = recipe.quant
-    return any(each is not None for each in (quant.rotate, quant.smooth, quant.awq))
+    rotated = quant.rotate is not None and bool(quant.rotate.r1) and quant.tied is TiedKind.untied
+    return rotated or quant.smooth is not None or quant.awq is not None

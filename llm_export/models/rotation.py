@@ -39,6 +39,13 @@ def rotation_refusals(config: DecoderConfig, *, r1: bool, r4: int | None) -> dic
     return found
 
 
+def stays_tied(config: DecoderConfig, *, r1: bool, untied: bool) -> bool:
+    """Whether embedding and output matrix are one weight, also after a rotation: R1 takes the mean
+    that a layer norm subtracts out of the embedding, and the output matrix needs it."""
+    parted = r1 and (untied or config.norm.kind == "layer")
+    return config.tied_embeddings and not parted
+
+
 def _networks(config: DecoderConfig) -> list[FeedForwardConfig]:
     found = [layer.feed_forward for layer in config.layers]
     return [f for f in found if isinstance(f, FeedForwardConfig)]

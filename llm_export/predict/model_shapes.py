@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_export.config.schema import Recipe, filled
-from llm_export.models.definitions.composable import decoder_config
+from llm_export.models.definitions.composable import decoder_config, is_tied
 from llm_export.models.task import definition_of
 from llm_export.predict.shapes import (
     DecoderShapes,
@@ -14,6 +14,7 @@ from llm_export.predict.shapes import (
     ModelShapes,
     shapes_of_decoder,
     with_parts,
+    with_rotations,
 )
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -40,6 +41,7 @@ def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:
     context = filled(recipe.runtime.context_length)
     config = decoder_config(recipe)[1]
     shapes = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
+    shapes = with_rotations(shapes, config, recipe.quant.rotate, tied=is_tied(recipe))
     return with_parts(shapes, recipe.quant.head_split)
 
 

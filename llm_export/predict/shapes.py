@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.quant_schema import ModuleKind, RotateConfig
 from llm_export.models.config import (
     LEARNED_ACTIVATIONS,
     AttentionConfig,
@@ -32,7 +32,7 @@ class ModelShapes:
     Attributes:
         matrices: in the order of the model's modules.
         other: parameters that are not in a matrix: norms, biases, routers.
-        tables: values of the tables of rotations and of the queries' factors.
+        tables: values of the tables of RoPE and of the queries' factors, and of run-time rotations.
     """
 
     matrices: tuple[Matrix, ...]
@@ -65,6 +65,21 @@ class DecoderShapes(ModelShapes):
     @property
     def layers(self) -> int:
         return len(self.kinds)
+
+
+def with_rotations(
+    shapes: DecoderShapes, config: DecoderConfig, asked: RotateConfig | None, *, tied: bool
+) -> DecoderShapes:
+    """With what ``transforms.rotate`` adds to the program.
+
+    Args:
+        tied: whether a rotated model still is.
+    """
+    if asked is None:
+        return shapes
+    before_head = config.hidden_size**2 if asked.r1 and tied else 0
+    before_down = (asked.r4 or 0) ** 2  # one for all layers
+    return replace(shapes, tables=shapes.tables + before_head + before_down, tied=tied)
 
 
 def with_parts(shapes: DecoderShapes, rows: int) -> DecoderShapes:

@@ -80,6 +80,15 @@ def not_tied() -> RecipeError:
     )
 
 
+def parted() -> RecipeError:
+    """``quant.tied=share`` of a model that a rotation unties."""
+    return RecipeError(
+        "the rotation takes the mean, which the model's layer norms subtract, out of the "
+        "embedding, and the output matrix needs it",
+        where=_KEY, fix=f"{_KEY}=auto, or quant.rotate.r1=false",
+    )  # fmt: skip
+
+
 def require_shareable(table: LayerQuantSpec, head: LayerQuantSpec, *, raw_weights: bool) -> None:
     """Raises RecipeError if the schemes of a tied embedding and output matrix, or the backend,
     exclude ``quant.tied=share``."""

@@ -7,7 +7,8 @@ linears that read them; the linears that write the stream are rotated (rows of e
 and down weights), and those that read it are rotated back (columns). A layer norm is an RMS norm
 of a zero-mean stream, so the mean is removed from the weights that write it (arXiv:2401.15024);
 its bias is folded into its readers' biases. The last norm's gain makes the output matrix another
-than the embedding; a tied model stays tied if it applies the gain at run time (``RotatedNorm``).
+than the embedding; a tied model stays tied if it applies the gain at run time (``RotatedNorm``),
+but not if the mean was removed from the embedding.
 
 R2: attention is linear in the values, so a head's values can be rotated in the value projection
 and rotated back in the output projection. An RMS norm in between commutes with that rotation once
@@ -30,7 +31,7 @@ from llm_export.models.components.norm import LayerNorm, RMSNorm
 from llm_export.models.components.run_time_rotation import BlockRotation, RotatedNorm
 from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
-from llm_export.models.rotation import rotation_refusals
+from llm_export.models.rotation import rotation_refusals, stays_tied
 from llm_export.transforms.base import Transform
 from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.hadamard import Rotation, rotation
@@ -77,10 +78,10 @@ def rotate_residual(model: Decoder, q: Rotation, *, tied: bool = True) -> int:
     """R1; returns the number of changed weights.
 
     Args:
-        tied: whether a tied model stays so.
+        tied: whether a tied model stays so, if its norms allow it; see ``stays_tied``.
     """
     shared = model.head.weight is model.embed.weight
-    tied = tied and shared and getattr(model.norm, "bias", None) is None
+    tied = shared and stays_tied(model.config, r1=True, untied=not tied)
     if not tied:
         untie(model)
     writing = [w for layer in model.layers for w in writers(layer)]

@@ -103,7 +103,8 @@ class Definition:
             step cannot be padded.
         has_head: recipe -> whether its model has an output head, which quantization rules name.
         head_rows: recipe -> rows of the output head, if it can be stored in two parts; else None.
-        tied: recipe -> whether its model is known to have its embedding as output matrix.
+        tied: recipe -> whether its model is known to have its embedding as output matrix, also
+            after rotations.
         outlier_layers: recipe -> pattern of linear layers that shipped options with activations
             quantized per token give outlier channels; None: none besides what options say.
         smoothing_refusal: recipe -> why its model cannot be smoothed although ``transforms`` has

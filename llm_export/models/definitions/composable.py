@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.models import rope_limits
@@ -15,7 +16,7 @@ from llm_export.models.definitions.findings import built, placed, require_same_m
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
-from llm_export.models.rotation import rotation_refusals
+from llm_export.models.rotation import rotation_refusals, stays_tied
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -197,6 +198,13 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     return (*fused, "plain", "cacheless", "static_io", *sinks, *ring, *int8)
 
 
+def is_tied(recipe: Recipe) -> bool:
+    """Whether embedding and output matrix are one weight, also after rotations."""
+    asked, untied = recipe.quant.rotate, recipe.quant.tied is TiedKind.untied
+    r1 = asked is not None and bool(asked.r1)
+    return stays_tied(decoder_config(recipe)[1], r1=r1, untied=untied)
+
+
 def _rotation_refusals(recipe: Recipe) -> dict[str, str]:
     asked = recipe.quant.rotate
     if asked is None:
@@ -217,7 +225,7 @@ DEFINITION = Definition(
     context_limit=context_limit,
     recurrent=lambda recipe: bool(decoder_config(recipe)[1].mixers),
     head_rows=lambda recipe: decoder_config(recipe)[1].vocab_size,
-    tied=lambda recipe: decoder_config(recipe)[1].tied_embeddings,
+    tied=is_tied,
     usual_step=lambda recipe: decoder_config(recipe)[1].usual_step,
     rope_factors=rope_factors,
     remarks=remarks,

@@ -13,6 +13,7 @@ from llm_export.resolve.recipe import resolve
 
 TIED = "model.config.tie_word_embeddings=true"
 SHARE, QAT, AUTO = "quant.tied=share", "quant.qat.enabled=true", "quant=auto"
+ROTATED = "quant.rotate={}"
 LORA = "train=qat_lora"
 HEAD_TOO = "train.kinds=[linear,head]"
 
@@ -33,6 +34,8 @@ def problems(*words: str) -> dict[str, str]:
         ([QAT, "quant.qat.pattern=nothing"], "quant.qat", "no module that the rules quantize"),
         ([LORA, "train.lora.targets=nothing"], "train.lora.targets", "there is nothing to train"),
         ([LORA, TIED, HEAD_TOO], "train.kinds", "factors of one of them would part the two"),
+        ([LORA, TIED, HEAD_TOO, ROTATED], "train.kinds", "factors of one of them would part the"),
+        ([SHARE, ROTATED, "quant=8da8w", "model=tiny_aya_3b"], "quant.tied", "takes the mean"),
         (["quant.smooth={pattern: nothing}"], "quant.smooth.pattern", "matches no linear"),
         (["quant.awq={pattern: nothing}"], "quant.awq.pattern", "matches no linear"),
         ([AUTO, "quant.bits_per_weight=0.5"], "quant.bits_per_weight", "the smallest choice has"),
@@ -66,4 +69,7 @@ def test_more_calibration_than_text(tmp_path: Path) -> None:
     recipe = resolve(api.compose_recipe(None, [*words, "quant=8da8w"]).recipe).recipe
     (found,) = tokenizer_facts(recipe, 320)[0]
     assert found.key == "quant.calibration.tokens"
+    split = ["quant=8da4w", "quant.rounding.method=minmax", "quant.head_split=64"]
+    recipe = resolve(api.compose_recipe(None, [*words, *split]).recipe).recipe
+    assert tokenizer_facts(recipe, 320)[0] == [found]
     assert "calibration asks for 1024" in found.what

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from llm_export.config.quant_schema import RotateConfig, TiedKind
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.components.run_time_rotation import BlockRotation, RotatedNorm
+from llm_export.models.config import NormConfig
+from llm_export.models.decoder import Decoder
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.predict.model_shapes import decoder_shapes
 from llm_export.quant.inputs import input_ranges
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
@@ -66,6 +70,35 @@ def test_a_tied_model_stays_tied_and_says_the_same() -> None:
     assert model.head.weight is model.embed.weight
     assert torch.allclose(eager_logits(model, IDS), before, atol=1e-4)
     assert all(model.head not in pair.consumers for pair in folding_pairs(model))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_norms_part_the_table_from_the_output_matrix(bias: bool) -> None:
+    """Without the mean that the norms subtract, the output matrix would be another."""
+    tied = decoder().config
+    norm = NormConfig(1e-5, kind="layer", bias=bias)
+    layers = tuple(replace(layer, norm=norm) for layer in tied.layers)
+    model = Decoder(replace(tied, norm=norm, layers=layers), 32, "plain", True)
+    torch.manual_seed(0)
+    for parameter in model.requires_grad_(False).parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.head.weight = model.embed.weight
+    model.init_buffers()
+    before = eager_logits(model, IDS)
+    run_transform(rotate(True, False, 0), model)
+    after = eager_logits(model, IDS)
+    assert float((after - before).abs().max() / before.abs().max()) < 1e-5
+    assert model.head.weight is not model.embed.weight
+
+
+@pytest.mark.parametrize(("words", "tied"), [((), True), (("quant.tied=untied",), False)])
+def test_shapes_count_what_a_rotation_adds(words: tuple[str, ...], tied: bool) -> None:
+    plain = decoder_shapes(resolve(recipe_of("quant=8da8w", *words)))
+    rotated = decoder_shapes(resolve(recipe_of("quant=8da8w", ROTATED, *words)))
+    assert plain is not None
+    assert rotated is not None
+    assert (plain.tied, rotated.tied) == (True, tied)
+    assert rotated.tables - plain.tables == 32 * 32 + (64 * 64 if tied else 0)
 
 
 def test_what_down_reads_is_evened_out() -> None:
