@@ -163,7 +163,8 @@ class RotateConfig:
     r1: bool | None = True
     """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
     the norm; a tied embedding stays tied by a float32 product in front of the output head, unless
-    quant.tied=untied. null, which options state: r1 and r4=64, as far as the model allows."""
+    quant.tied=untied or the norms subtract the mean. null, which options state: r1 and r4=64, as
+    far as the model allows."""
     r2: bool = True
     """Rotate the values of each attention head (R2)."""
     r4: int | None = None

@@ -10,6 +10,7 @@ ASKED_BY: dict[str, str] = {
     "fuse_projections": "runtime.fuse_projections=true",
     "lora": "checkpoint.adapter_mode=separate",
     "rotate": "quant.rotate={}",
+    "split_head": "quant.head_split=8192",
     "smooth": "quant.smooth={}",
     "awq": "quant.awq={}",
     "quantize": "quant.rules",
