@@ -17,6 +17,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import QUALITY_LIMIT
 from llm_export.config.schema import Recipe
 from llm_export.quant.alternatives import measured, shipped_rules
+from llm_export.resolve.rotations import rotates_wholly
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ class _Figure:
 def expected_loss(recipe: Recipe) -> Expected:
     """The closest figure: of this model, then of this backend, then any.
 
-    An option whose rules the recipe has changed has no figures.
+    An option whose rules the recipe has changed has no figures, nor one whose rotations the model
+    excludes.
     """
     quant, backend = recipe.quant, recipe.backend.name
-    own = [f for f in _figures() if f.quant == quant.name and _is_shipped(recipe)]
+    own = [f for f in _figures() if f.quant == quant.name]
+    if not own or not _is_shipped(recipe) or not _is_rotated(recipe):
+        own = []
 
     def distance(figure: _Figure) -> tuple[bool, bool]:
         return figure.backend != backend, figure.model != recipe.model.name
@@ -61,6 +65,12 @@ def expected_loss(recipe: Recipe) -> Expected:
     same = distance(found) == (False, False)
     source = f"measured with {found.called} on {found.backend}"
     return Expected(found.mean_kl, source, True, same)
+
+
+def _is_rotated(recipe: Recipe) -> bool:
+    """Whether the model allows the rotations that an option leaves open."""
+    asked = recipe.quant.rotate
+    return asked is None or asked.r1 is not None or rotates_wholly(recipe)
 
 
 def _is_shipped(recipe: Recipe) -> bool:

@@ -82,16 +82,20 @@ def measured() -> Measured:
     return Measured(body["model"], body["option"], rows)
 
 
-def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
+def better_option(
+    quant: QuantConfig, backends: Sequence[str], *, rotates: bool = True
+) -> str | None:
     """A sentence that names an option with less loss; None if there is no finer one.
 
     Args:
         backends: names of the chain.
+        rotates: whether the model allows the rotations of an option.
     """
     if quant.auto is not None:
         return "a larger budget: quant.bits_per_weight or quant.file_megabytes"
     known, own = measured(), measured().row(quant.name, backends)
-    able = [name for name in shipped_rules() if _supported(name, backends)]
+    excluded = frozenset() if rotates else rotated_options()
+    able = [n for n in shipped_rules() if n not in excluded and _supported(n, backends)]
     if own is not None:
         same = [r for r in known.of(own.backend) if r.bytes <= SAME_SIZE * own.bytes]
         rows = [row for row in same if row.quant in able]
@@ -119,17 +123,29 @@ def _told(other: Evidence, own: Evidence, known: Measured) -> str:
 def shipped_rules() -> dict[str, list[QuantRule]]:
     """Option of ``conf/quant`` -> its rules; options without rules of their own are left out,
     except none."""
-    found = {}
+    return {
+        option["name"]: [_rule(rule) for rule in option["rules"]]
+        for option in _shipped()
+        if "auto" not in option
+    }
+
+
+@cache
+def rotated_options() -> frozenset[str]:
+    """Those that rotate what a model allows."""
+    return frozenset(option["name"] for option in _shipped() if option.get("rotate"))
+
+
+@cache
+def _shipped() -> tuple[dict[str, Any], ...]:
+    found: list[Any] = []
     for file in sorted(
         resources.files("llm_export.conf").joinpath("quant").iterdir(), key=lambda f: f.name
     ):
-        if not file.name.endswith(".yaml"):
-            continue
-        body = OmegaConf.create({"quant": OmegaConf.create(file.read_text(encoding="utf-8"))})
-        option: Any = OmegaConf.to_container(body.quant, resolve=True)
-        if "auto" not in option:
-            found[option["name"]] = [_rule(rule) for rule in option["rules"]]
-    return found
+        if file.name.endswith(".yaml"):
+            body = OmegaConf.create({"quant": OmegaConf.create(file.read_text(encoding="utf-8"))})
+            found.append(OmegaConf.to_container(body.quant, resolve=True))
+    return tuple(found)
 
 
 def _rule(body: dict[str, object]) -> QuantRule:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm_export.config.quant_schema import QuantConfig
+from llm_export.config.quant_schema import QuantConfig, RotateConfig
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
+from llm_export.models.task import definition_of
 
 BLOCK = 64
 """Channels that R4 rotates together."""
@@ -33,6 +34,13 @@ def fill_rotations(
         notes.append(f"quant.rotate.r4: null, {refusals['r4']}")
     left = r1 or asked.r2 or r4 is not None
     return replace(quant, rotate=replace(whole, r1=r1, r4=r4) if left else None), tuple(notes)
+
+
+def rotates_wholly(recipe: Recipe) -> bool:
+    """Whether nothing of an open rotation is left out for the recipe's model, so that what was
+    measured of an option with one is expected of it too."""
+    quant = replace(recipe.quant, rotate=RotateConfig(r1=None))
+    return not fill_rotations(recipe, quant, definition_of(recipe.model))[1]
 
 
 def _excluded(recipe: Recipe, definition: Definition) -> str | None:

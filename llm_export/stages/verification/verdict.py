@@ -9,6 +9,7 @@ from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import VerificationError
 from llm_export.metrics.scale import ADVISED, LEVELS, NOT_JUDGED, level_of
 from llm_export.quant.alternatives import better_option
+from llm_export.resolve.rotations import rotates_wholly
 
 _GUESSING = 0.5
 """A perplexity above this share of the vocabulary's size is noted: a model that knows nothing
@@ -48,7 +49,7 @@ def judge(
         remarks = [*_between(figures, level.word), *remarks]
         if LEVELS.index(level) >= ADVISED:
             chain = [recipe.backend.name, *recipe.backend.fallbacks]
-            advice = better_option(recipe.quant, chain)
+            advice = better_option(recipe.quant, chain, rotates=rotates_wholly(recipe))
     return Verdict(
         level.word if judged else NOT_JUDGED, reason or level.meaning, figures, faithful,
         tuple(remarks), advice,

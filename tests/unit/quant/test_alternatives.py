@@ -8,6 +8,7 @@ import pytest
 
 from llm_export.api import compose_recipe
 from llm_export.config.quant_schema import AutoConfig, QuantConfig
+from llm_export.fit.evidence import expected_loss
 from llm_export.quant.alternatives import better_option, shipped_rules
 
 
@@ -29,6 +30,18 @@ def advice(name: str, backend: str) -> str | None:
 )
 def test_better_options(name: str, backend: str, better: str) -> None:
     assert (advice(name, backend) or "").startswith(better)
+
+
+def test_rotations_are_advised_to_models_that_allow_them() -> None:
+    own = QuantConfig(name="8da8w", rules=shipped_rules()["8da8w"])
+    assert "quant=8da8w_rotated at the same size" in str(better_option(own, ["xnnpack"]))
+    assert "rotated" not in str(better_option(own, ["xnnpack"], rotates=False))
+
+
+@pytest.mark.parametrize(("model", "measured"), [("tiny", True), ("gemma3_1b", False)])
+def test_figures_of_rotations_are_of_models_that_allow_them(model: str, measured: bool) -> None:
+    words = [f"model={model}", "backend=xnnpack", "quant=8da8w_rotated"]
+    assert expected_loss(compose_recipe(None, words).recipe).measured == measured
 
 
 def test_no_option_is_invented() -> None:
