@@ -17,7 +17,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import QUALITY_LIMIT
 from llm_export.config.schema import Recipe
 from llm_export.quant.alternatives import measured, shipped_rules
-from llm_export.resolve.rotations import rotates_wholly
+from llm_export.resolve.partial_options import partial_options
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,12 @@ class _Figure:
 def expected_loss(recipe: Recipe) -> Expected:
     """The closest figure: of this model, then of this backend, then any.
 
-    An option whose rules the recipe has changed has no figures, nor one whose rotations the model
-    excludes.
+    An option whose rules the recipe has changed has no figures, nor one of which the model gets a
+    part only.
     """
     quant, backend = recipe.quant, recipe.backend.name
-    own = [f for f in _figures() if f.quant == quant.name]
-    if not own or not _is_shipped(recipe) or not _is_rotated(recipe):
-        own = []
+    known = _is_shipped(recipe) and quant.name not in partial_options(recipe)
+    own = [f for f in _figures() if f.quant == quant.name and known]
 
     def distance(figure: _Figure) -> tuple[bool, bool]:
         return figure.backend != backend, figure.model != recipe.model.name
@@ -65,12 +64,6 @@ def expected_loss(recipe: Recipe) -> Expected:
     same = distance(found) == (False, False)
     source = f"measured with {found.called} on {found.backend}"
     return Expected(found.mean_kl, source, True, same)
-
-
-def _is_rotated(recipe: Recipe) -> bool:
-    """Whether the model allows the rotations that an option leaves open."""
-    asked = recipe.quant.rotate
-    return asked is None or asked.r1 is not None or rotates_wholly(recipe)
 
 
 def _is_shipped(recipe: Recipe) -> bool:

@@ -7,7 +7,7 @@ First choice: an option that measured better at the same size (``data/quant_evid
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -83,18 +83,17 @@ def measured() -> Measured:
 
 
 def better_option(
-    quant: QuantConfig, backends: Sequence[str], *, rotates: bool = True
+    quant: QuantConfig, backends: Sequence[str], excluded: Collection[str] = ()
 ) -> str | None:
     """A sentence that names an option with less loss; None if there is no finer one.
 
     Args:
         backends: names of the chain.
-        rotates: whether the model allows the rotations of an option.
+        excluded: options of which the model would get a part only.
     """
     if quant.auto is not None:
         return "a larger budget: quant.bits_per_weight or quant.file_megabytes"
     known, own = measured(), measured().row(quant.name, backends)
-    excluded = frozenset() if rotates else rotated_options()
     able = [n for n in shipped_rules() if n not in excluded and _supported(n, backends)]
     if own is not None:
         same = [r for r in known.of(own.backend) if r.bytes <= SAME_SIZE * own.bytes]
@@ -134,6 +133,12 @@ def shipped_rules() -> dict[str, list[QuantRule]]:
 def rotated_options() -> frozenset[str]:
     """Those that rotate what a model allows."""
     return frozenset(option["name"] for option in _shipped() if option.get("rotate"))
+
+
+@cache
+def split_options() -> dict[str, int]:
+    """Those with a head in two parts -> rows of the first."""
+    return {o["name"]: o["head_split"] for o in _shipped() if o.get("head_split")}
 
 
 @cache

@@ -9,7 +9,7 @@ from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import VerificationError
 from llm_export.metrics.scale import ADVISED, LEVELS, NOT_JUDGED, level_of
 from llm_export.quant.alternatives import better_option
-from llm_export.resolve.rotations import rotates_wholly
+from llm_export.resolve.partial_options import partial_options
 
 _GUESSING = 0.5
 """A perplexity above this share of the vocabulary's size is noted: a model that knows nothing
@@ -49,7 +49,7 @@ def judge(
         remarks = [*_between(figures, level.word), *remarks]
         if LEVELS.index(level) >= ADVISED:
             chain = [recipe.backend.name, *recipe.backend.fallbacks]
-            advice = better_option(recipe.quant, chain, rotates=rotates_wholly(recipe))
+            advice = better_option(recipe.quant, chain, partial_options(recipe))
     return Verdict(
         level.word if judged else NOT_JUDGED, reason or level.meaning, figures, faithful,
         tuple(remarks), advice,

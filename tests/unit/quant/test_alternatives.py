@@ -10,6 +10,7 @@ from llm_export.api import compose_recipe
 from llm_export.config.quant_schema import AutoConfig, QuantConfig
 from llm_export.fit.evidence import expected_loss
 from llm_export.quant.alternatives import better_option, shipped_rules
+from llm_export.resolve.partial_options import partial_options
 
 
 def advice(name: str, backend: str) -> str | None:
@@ -32,16 +33,28 @@ def test_better_options(name: str, backend: str, better: str) -> None:
     assert (advice(name, backend) or "").startswith(better)
 
 
-def test_rotations_are_advised_to_models_that_allow_them() -> None:
+@pytest.mark.parametrize(
+    ("model", "partial"),
+    [
+        ("smollm2_135m", set()),
+        ("gemma3_1b", {"8da8w_rotated"}),
+        ("tiny", {"8da4w_asym_split"}),
+        ("smolvlm2_256m", {"8da8w_rotated", "8da4w_asym_split"}),
+    ],
+)
+def test_an_option_of_which_a_model_gets_a_part_has_no_figures(
+    model: str, partial: set[str]
+) -> None:
+    for name in ("8da8w_rotated", "8da4w_asym_split"):
+        recipe = compose_recipe(None, [f"model={model}", "backend=xnnpack", f"quant={name}"]).recipe
+        assert partial_options(recipe) == partial
+        assert expected_loss(recipe).measured == (name not in partial)
+
+
+def test_an_option_that_the_model_excludes_is_not_advised() -> None:
     own = QuantConfig(name="8da8w", rules=shipped_rules()["8da8w"])
     assert "quant=8da8w_rotated at the same size" in str(better_option(own, ["xnnpack"]))
-    assert "rotated" not in str(better_option(own, ["xnnpack"], rotates=False))
-
-
-@pytest.mark.parametrize(("model", "measured"), [("tiny", True), ("gemma3_1b", False)])
-def test_figures_of_rotations_are_of_models_that_allow_them(model: str, measured: bool) -> None:
-    words = [f"model={model}", "backend=xnnpack", "quant=8da8w_rotated"]
-    assert expected_loss(compose_recipe(None, words).recipe).measured == measured
+    assert "rotated" not in str(better_option(own, ["xnnpack"], ["8da8w_rotated"]))
 
 
 def test_no_option_is_invented() -> None:
