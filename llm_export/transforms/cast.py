@@ -30,9 +30,10 @@ def cast_model(dtype: torch.dtype) -> Transform:
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
-        for table in model.token_tables():
-            if is_quantized(table.weight):  # type: ignore[arg-type]
-                _replace(model, table, dtype)
+        parts = [part for table in model.token_tables() for part in table.modules()]
+        for part in parts:
+            if isinstance(part, nn.Embedding) and is_quantized(part.weight):
+                _replace(model, part, dtype)
         changed = 0
         for owner, name, tensor in list(_floats(model)):
             changed += 1

@@ -23,6 +23,7 @@ from llm_export.quant.rules import resolve_rules
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 from llm_export.transforms.base import run_transform
+from llm_export.transforms.cast import casts
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.split_head import share_words, split_head
 
@@ -83,6 +84,22 @@ def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> No
     for row, token in zip(found, TOKENS[0].tolist(), strict=True):
         part, index = ("first", token) if token < ROWS else ("rest", token - ROWS)
         torch.testing.assert_close(row, grids[f"head.{part}"].values()[index])
+
+
+def test_half_precision_keeps_the_integers_of_each_part() -> None:
+    model = tiny(True)
+    run_transform(split_head(ROWS), model)
+    casting = QuantRule(scheme="fp16")
+    choices = resolve_rules(model, [*TABLES, casting], "portable")
+    grids = round_weights(model, choices, RoundingConfig(), outliers={})
+    run_transform(by_grids(choices, {name: one.grid for name, one in grids.items()}, {}), model)
+    whole = model(TOKENS, torch.zeros(1, dtype=torch.int64))
+    for step in casts(choices):
+        run_transform(step, model)
+    model.init_buffers()
+    half = model(TOKENS, torch.zeros(1, dtype=torch.int64))
+    torch.testing.assert_close(half, whole, atol=0.02, rtol=0.02)
+    assert model.embed(TOKENS).dtype == torch.float16
 
 
 def test_only_one_part_may_be_shared() -> None:
