@@ -38,7 +38,7 @@ def whole_because(recipe: Recipe, definition: Definition) -> str | None:
     if rows <= quant.head_split:
         return f"the output matrix has {rows} rows"
     if backend in BACKENDS and not BACKENDS.get(backend).capabilities.raw_weights:
-        return f"{backend} stores the table with a whole output matrix"
+        return f"{backend} stores matrices in a form of its own"
     if quant.smooth is not None or quant.awq is not None or quant.rotate is not None:
         return "smoothing, AWQ and rotations scale the output matrix whole"
     if any(
