@@ -40,9 +40,10 @@ def recipe_of(*words: str) -> Recipe:
         ((), "float, bfloat16 or int8; a run takes the one whose attention is fastest"),
         (("runtime.attention=custom_op",), "float or int8; a run takes"),
         (("deploy.targets=[android]",), "float; it is for android, whose speed cannot be measured"),
-        (("quant=fp16",), "float, the only one with fused attention for this model and backend"),
+        (("quant=fp16",), "float, the only one that model, backend and recipe allow"),
         (("runtime.kv_cache=attention_sink",), "float, the only one"),
         (("backend=portable",), "float or int8; a run takes"),
+        (("model=flan_t5_small",), "float, the only one"),
     ],
 )
 def test_what_it_chooses_among_is_said_before_a_run(words: tuple[str, ...], note: str) -> None:
