@@ -23,6 +23,7 @@ from llm_export.resolve.cache_choice import KEY, CacheChoice, CacheTimes
 from llm_export.resolve.recipe import ResolvedRecipe, with_measured_cache
 from llm_export.stage_cache.keys import this_machine
 from llm_export.stage_cache.memo import Memo
+from llm_export.stage_cache.settings import stages_folder
 from llm_export.stage_cache.source_digest import Sources
 from llm_export.versions import package_versions
 
@@ -77,7 +78,7 @@ def _times(
 
 def _file(probe: Probe, kinds: dict[str, str]) -> Path:
     """Where the times of these programs are kept, as this machine and this software have them."""
-    sources = Sources()
+    sources = Sources(stages_folder() / "sources.json")
     digests = [sources.digest(module) for module in _SOURCES]
     said = [asdict(probe), kinds, this_machine(), package_versions(), digests]
     text = json.dumps(said, sort_keys=True, default=str)
