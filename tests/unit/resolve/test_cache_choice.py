@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from llm_export import api
+from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
@@ -17,7 +18,7 @@ from llm_export.errors import LlmExportError
 from llm_export.models.components.attention_cores import CoreShape
 from llm_export.models.config import AttentionConfig
 from llm_export.resolve.cache_choice import CacheTimes
-from llm_export.resolve.recipe import ResolvedRecipe, resolve, with_measured_cache
+from llm_export.resolve.recipe import ResolvedRecipe, resolve, with_cache, with_measured_cache
 from llm_export.runner.cache_dtype import settle
 from llm_export.runner.cache_dtype.probe import Probe, probe_of
 from llm_export.runner.stages import STAGES
@@ -53,6 +54,9 @@ def test_what_it_chooses_among_is_said_before_a_run(words: tuple[str, ...], note
     assert resolved.cache_dtype is FLOAT
     assert resolved.stated.quant.kv_cache is CacheDtype.auto
     assert not any("kv_cache" in str(problem) for problem in find_problems(recipe, build=False))
+    assert resolved.cache_choice
+    for dtype in resolved.cache_choice.kinds:
+        assert cache_dtype_fits(resolve(with_cache(recipe, dtype))) == [], dtype
 
 
 @pytest.mark.parametrize(
