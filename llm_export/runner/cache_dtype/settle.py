@@ -28,6 +28,7 @@ from llm_export.stage_cache.source_digest import Sources
 from llm_export.versions import package_versions
 
 if TYPE_CHECKING:
+    from llm_export.models.components.attention_cores import CoreShape
     from llm_export.runner.cache_dtype.probe import Probe
 
 _SOURCES = tuple(f"llm_export.runner.cache_dtype.{name}" for name in ("probe", "timer"))
@@ -61,10 +62,7 @@ def _times(
     with output_to(Path(os.devnull)):
         from llm_export.runner.cache_dtype.probe import probe_of
 
-        shapes = decoder_shapes(resolved)
-    assert shapes is not None  # only the fast tier has several dtypes
-    attentions = [k.attention for k in shapes.kinds if k.attention is not None]
-    probe = probe_of(attentions, filled(resolved.recipe.runtime.context_length))
+        probe = probe_of(_layers(resolved), filled(resolved.recipe.runtime.context_length))
     kinds = {dtype.value: kind for dtype, kind in choice.kinds.items()}
     memo = Memo(_file(probe, kinds) if keep else None)
     rounds = memo.read()
@@ -74,6 +72,21 @@ def _times(
             rounds = _measured(probe, kinds)
         memo.write(rounds)
     return CacheTimes({dtype: tuple(rounds[dtype.value]) for dtype in choice.kinds}, probe.position)
+
+
+def _layers(resolved: ResolvedRecipe) -> list[CoreShape]:
+    """Of the config, or of the model without values where it tells them only there."""
+    from llm_export.models.components.attention_cores import CoreShape
+
+    shapes, outline = decoder_shapes(resolved), resolved.definition.outline
+    if shapes is not None:
+        return [CoreShape.of(k.attention) for k in shapes.kinds if k.attention is not None]
+    model = None if outline is None else outline(resolved.recipe)
+    modules = [] if model is None else model.modules()
+    kept = [getattr(module, "core_shape", None) for module in modules]
+    if not any(kept):
+        raise LlmExportError("the heads of its layers are not known before the model is loaded")
+    return [shape for shape in kept if isinstance(shape, CoreShape)]
 
 
 def _file(probe: Probe, kinds: dict[str, str]) -> Path:

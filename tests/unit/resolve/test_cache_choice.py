@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +143,29 @@ def test_the_times_that_a_manifest_tells_are_in_the_key_of_its_stage() -> None:
 
 
 def test_the_most_frequent_layer_without_a_window_is_measured() -> None:
-    whole = AttentionConfig(num_heads=32, num_kv_heads=8, head_dim=128, scale=1.0)
-    local = AttentionConfig(num_heads=32, num_kv_heads=8, head_dim=128, scale=1.0, window=512)
+    heads = AttentionConfig(num_heads=32, num_kv_heads=8, head_dim=128, scale=1.0)
+    whole, local = CoreShape.of(heads), CoreShape.of(replace(heads, window=512))
     probe = probe_of([local, local, whole], 131_072)
-    assert probe.shape == CoreShape.of(whole)
+    assert probe.shape == whole
     assert (probe.slots, probe.layers) == (8192, 1)
     assert probe_of([local] * 4, 512).layers == 4
     assert probe_of([local], 512).position == 256
+
+
+def test_the_decoder_of_a_model_that_reads_images_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Probe] = []
+
+    def measured(probe: Probe, kinds: dict[str, str]) -> dict[str, Any]:
+        asked.append(probe)
+        return {"float": [0.3], "bfloat16": [0.2], "int8": [2.0]}
+
+    monkeypatch.setattr(settle, "_measured", measured)
+    few = [f"model.config.{part}_config.num_hidden_layers=1" for part in ("text", "vision")]
+    resolved = resolve(recipe_of("model=smolvlm2_256m", *few))
+    assert settle.with_cache_dtype(resolved, print, keep=False).cache_dtype is BFLOAT16
+    assert (asked[0].shape.num_heads, asked[0].shape.num_kv_heads) == (9, 3)
 
 
 @pytest.mark.slow
