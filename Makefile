@@ -50,7 +50,8 @@ docs: $(VENV)/.docs
 clean:
 	rm -rf $(VENV) outputs site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-# The stamps are newer than what they were made from: a second run installs nothing.
+# The stamps are newer than what they were made from: a second run installs nothing. Some packages
+# hold templates and tests of parsers that are no Python, which do not compile.
 $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; about two minutes)"
 	$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)

@@ -43,14 +43,18 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
             processor_json(checkpoint, task_options(recipe).processor)
         assets = checkpoint.tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
+        decodes = task_of(recipe.model).decodes
+        if decodes:
+            assets, changes = usable_tokenizer(assets, vocab_size, compare=compare)
+            require_enough_text(recipe, assets)
+        else:
+            assets, changes = encoding_tokenizer(assets, vocab_size)
         _require_calibration_text(recipe, assets)
-        if not task_of(recipe.model).decodes:
-            return [], list(encoding_tokenizer(assets, vocab_size)[1])
-        _, changes = usable_tokenizer(assets, vocab_size, compare=compare)
-        require_enough_text(recipe, assets)
     except LlmExportError as error:
         where = error.where or "checkpoint"
         return [Problem(error.what, where, error.fix or "another checkpoint")], []
+    if not decodes:
+        return [], list(changes)
     if not assets.chat_template:
         return [], [*changes, "chat template: none; questions are continued as plain text"]
     return [], [*changes, *_template(assets)]

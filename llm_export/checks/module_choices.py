@@ -77,19 +77,19 @@ def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
 def _scaled(recipe: Recipe, choices: Choices) -> Iterator[Problem]:
     """Patterns of scaling that match no matrix at all."""
     quant = recipe.quant
-    patterns = {
-        "quant.smooth": _ANY if quant.smooth is None else quant.smooth.pattern,
-        "quant.awq": _ANY if quant.awq is None else quant.awq.pattern,
-    }
+    groups = {"quant.smooth": quant.smooth, "quant.awq": quant.awq}
     names = [c.name for c in choices if c.kind is not ModuleKind.embedding]
     prefix = next((c.name.removesuffix("head") for c in choices if c.kind is ModuleKind.head), "")
-    for key, pattern in patterns.items():
-        if not any(matches_name(pattern, name.removeprefix(prefix)) for name in names):
-            yield Problem(
-                f"the pattern {pattern} matches no linear",
-                f"{key}.pattern",
-                f"{key}.pattern='{_ANY}', or one of names such as {names[0].removeprefix(prefix)}",
-            )
+    names = [name.removeprefix(prefix) for name in names]
+    for key, group in groups.items():
+        if group is None or any(matches_name(group.pattern, name) for name in names):
+            continue
+        yield Problem(
+            f"the pattern {group.pattern} matches no linear",
+            f"{key}.pattern",
+            f"{key}.pattern='{_ANY}', or one of names such as {names[0]}" if names
+            else f"{key}=null: the model has none",
+        )  # fmt: skip
 
 
 def _untrained(resolved: ResolvedRecipe, model: ModelShapes, choices: Choices) -> Iterator[Problem]:

@@ -37,7 +37,7 @@ class CacheChoice:
     @property
     def note(self) -> str:
         if len(self.kinds) == 1:
-            return f"{KEY}: float, the only one with fused attention for this model and backend"
+            return f"{KEY}: float, the only one that model, backend and recipe allow"
         if self.open:
             names = [dtype.value for dtype in self.kinds]
             some = f"{', '.join(names[:-1])} or {names[-1]}"

@@ -195,8 +195,13 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
     choice = None
-    if _measures_cache(stated) and task_of(recipe.model).decodes:
-        choice = choice_of(recipe, backends, offered, able, definition.caches)
+    if _measures_cache(stated):
+        decodes = task_of(recipe.model).decodes
+        choice = (
+            choice_of(recipe, backends, offered, able, definition.caches)
+            if decodes
+            else CacheChoice({CacheDtype.float: ""})  # see checks.programs
+        )
     return ResolvedRecipe(
         recipe=recipe,
         stated=stated,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -110,16 +109,22 @@ class Run:
 
     def _guarded(self) -> Generator[Step, None, None]:
         """Run the stages in a workspace; publish, keep or remove it depending on the outcome."""
-        with output_to(Path(os.devnull)):
-            self.resolved = with_cache_dtype(self.resolved)
-        recipe = self.resolved.recipe
         store = open_cache() if self.cache else None
         workspace = Workspace(self.out, private=not self._publishes)
+        # The choice of a cache's dtype changes nothing of which stages there are.
+        hidden = [stage.name for stage in self.stages if stage.is_skipped(self.resolved.recipe)]
+        reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
+        try:
+            self.resolved = with_cache_dtype(self.resolved, reporter.line, keep=store is not None)
+        except BaseException:  # interrupted
+            workspace.discard()
+            workspace.release()
+            reporter.close()
+            raise
+        recipe = self.resolved.recipe
         record = RunRecord(
             workspace.record_file, recipe, self.choices, self.overrides, self.resolved.notes
         )
-        hidden = [stage.name for stage in self.stages if stage.is_skipped(recipe)]
-        reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
         self.record = record
         for note in (*self.resolved.notes, cache_note() if store else None):
             if note:

@@ -56,7 +56,7 @@ STAGES = (
     Stage(
         "package",
         "llm_export.stages.package:package",
-        reads=(*_PARTS, "model.name"),
+        reads=(*_PARTS, "model.name", "@cache_times"),
         codec=f"{_SERIALIZERS}:PACKAGED",
     ),
     Stage(

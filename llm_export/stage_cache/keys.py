@@ -138,10 +138,16 @@ def _engines(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     return [versions_here(), of_plugins("template_engines")]
 
 
-def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+def this_machine() -> list[Any]:
+    """What measured times of this process depend on."""
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     return [known.cpu, known.architecture, known.system, usable_processors(), threads]
+
+
+def _cache_times(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    times = resolved.cache_times
+    return None if times is None else {d.value: ms for d, ms in times.medians.items()}
 
 
 _STEPS = tuple(
@@ -167,7 +173,8 @@ FACTS: dict[str, Fact] = {
     "@runs_here": Fact(
         ("backend.name", "backend.fallbacks"), lambda r, around: r.obstacle_to_running()
     ),
-    "@machine": Fact((), _machine),
+    "@machine": Fact((), lambda r, around: this_machine()),
+    "@cache_times": Fact((), _cache_times),
     "@arm": Fact((), _arm),
     "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
     "@metrics": Fact((), lambda r, around: of_plugins("metrics")),

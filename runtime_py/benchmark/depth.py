@@ -24,7 +24,7 @@ def prompt_of(length: int, vocabulary: int, start: int = 0) -> list[int]:
 def go_to(program: Program, depth: int, vocabulary: int) -> None:
     """Fill the caches with ``depth`` tokens; those that are there already stay."""
     at = program.reset(min(depth, program.position))
-    if at < FED < COPIED_FROM < depth:
+    if depth > COPIED_FROM and at < FED:
         program.prefill(prompt_of(FED - at, vocabulary, at))
         at = program.position
     if at < depth:

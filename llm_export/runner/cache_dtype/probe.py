@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from llm_export.compat.edge_config import edge_config
 from llm_export.models.components.attention_cores import KINDS, Core, CoreShape, Ring
 from llm_export.models.components.step import Step
-from llm_export.models.config import AttentionConfig
 from llm_export.transforms.attention import require_custom_ops
 
 _CONTEXT = 8192
@@ -44,15 +43,14 @@ class Probe:
         return self.slots // 2
 
 
-def probe_of(attentions: list[AttentionConfig], context: int) -> Probe:
+def probe_of(layers: Sequence[CoreShape], context: int) -> Probe:
     """The most frequent layer of a model, one without a window if there is any."""
-    whole = [a for a in attentions if a.window is None]
-    counts = Counter(CoreShape.of(a) for a in whole or attentions)
-    shape, count = counts.most_common(1)[0]
+    whole = [shape for shape in layers if shape.window is None]
+    shape, count = Counter(whole or layers).most_common(1)[0]
     row = 4 * 2 * shape.num_kv_heads * shape.head_dim
     slots = max(8, min(context, _CONTEXT, _LAYER // row))
-    layers = max(1, min(count, _LAYERS, math.ceil(_ALL / (row * slots))))
-    return Probe(shape, slots, layers)
+    turns = max(1, min(count, _LAYERS, math.ceil(_ALL / (row * slots))))
+    return Probe(shape, slots, turns)
 
 
 class _Attention(nn.Module):

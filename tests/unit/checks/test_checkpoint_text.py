@@ -15,6 +15,8 @@ import pytest
 from llm_export import api
 from llm_export.checks.checkpoint_text import tokenizer_facts
 from llm_export.config.schema import CheckpointConfig, Recipe, VerifyConfig
+from llm_export.predict.cost import calibrates
+from llm_export.resolve.recipe import resolve
 
 Change = Callable[[Path], object]
 RECIPE = Recipe(verify=VerifyConfig(window=64, prefill=16, positions=100))
@@ -67,6 +69,17 @@ def test_what_a_run_would_refuse(change: Change, words: str, sound: Path, tmp_pa
     problems, _ = facts_of(sound, tmp_path / "m", change)
     assert len(problems) == 1
     assert words in problems[0]
+    assert "fix:" in problems[0]
+
+
+def test_a_tokenizer_that_encodes_nothing_is_refused_before_calibration(
+    sound: Path, tmp_path: Path
+) -> None:
+    quant = resolve(api.compose_recipe(None, ["model=tiny", "quant=8da8w"]).recipe).recipe.quant
+    assert calibrates(replace(RECIPE, quant=quant))
+    words = tokenizer(model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "b"})
+    problems, _ = facts_of(sound, tmp_path / "m", words, quant=quant)
+    assert len(problems) == 1
     assert "fix:" in problems[0]
 
 

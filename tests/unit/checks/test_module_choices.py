@@ -8,7 +8,9 @@ import pytest
 
 from llm_export import api
 from llm_export.checks.checkpoint_text import tokenizer_facts
+from llm_export.checks.module_choices import choice_problems
 from llm_export.checks.rules import find_problems
+from llm_export.predict.shapes import ModelShapes
 from llm_export.resolve.recipe import resolve
 
 TIED = "model.config.tie_word_embeddings=true"
@@ -58,6 +60,16 @@ def test_a_recipe_that_ends_in_a_refusal(words: list[str], key: str, what: str) 
 )  # fmt: skip
 def test_what_runs_is_sound(words: list[str]) -> None:
     assert problems(*words) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [([], []), (["quant.smooth={}"], ["quant.smooth=null"])]
+)
+def test_scaling_of_a_model_without_linears(words: list[str], found: list[str]) -> None:
+    empty = ModelShapes((), other=8, tables=0, vocab_size=8, tied=False)
+    resolved = resolve(api.compose_recipe(None, ["model=tiny", "backend=xnnpack", *words]).recipe)
+    fixes = [p.fix for p in choice_problems(resolved, empty)]
+    assert [fix.partition(":")[0] for fix in fixes] == found
 
 
 def test_more_calibration_than_text(tmp_path: Path) -> None:
