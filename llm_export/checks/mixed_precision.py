@@ -8,7 +8,7 @@ from llm_export.errors import Problem, nearest
 from llm_export.quant.schemes import SCHEMES, refused_everywhere
 
 BUDGETS = ("quant.bits_per_weight", "quant.file_megabytes")
-_EXAMPLE = "quant.bits_per_weight=4.5, or quant.file_megabytes=100"
+_EXAMPLE = "quant.bits_per_weight=5, or quant.file_megabytes=100"
 
 
 def auto_findings(recipe: Recipe) -> list[Problem]:

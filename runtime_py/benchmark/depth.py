@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime_py.rows import Rows, SavedRows
-
 if TYPE_CHECKING:
     from runtime_py.program import Program
 
@@ -36,6 +34,8 @@ def go_to(program: Program, depth: int, vocabulary: int) -> None:
 def _copied(program: Program, depth: int) -> bool:
     """Whether the slots behind the current position could be filled with copies of the others: of a
     program that gives out its state, and whose caches have a slot for each position."""
+    from runtime_py.rows import Rows, SavedRows
+
     if not program.gives_state:
         return False
     parked = program.parked()

@@ -49,10 +49,14 @@ def _one_thread_and_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def recipe_of(*overrides: str) -> Recipe:
-    words = ["model=tiny", "backend=xnnpack", "quant=auto", *SHORT, *FEW, *overrides]
-    recipe = api.compose_recipe(None, words).recipe
+    recipe = unchecked(*overrides)
     assert api.check_recipe(recipe) == []
     return recipe
+
+
+def unchecked(*overrides: str) -> Recipe:
+    words = ["model=tiny", "backend=xnnpack", "quant=auto", *SHORT, *FEW, *overrides]
+    return api.compose_recipe(None, words).recipe
 
 
 def context(folder: Path) -> RunContext:
@@ -244,13 +248,16 @@ def test_what_does_not_divide_is_left_out() -> None:
 
 def test_an_impossible_budget_is_said_before_any_measurement(tmp_path: Path) -> None:
     for override, key in (("bits_per_weight=3", "bits"), ("file_megabytes=0.1", "MB")):
-        recipe = recipe_of(f"quant.{override}")
+        recipe = unchecked(f"quant.{override}")
+        (problem,) = api.check_recipe(recipe)
         model = loaded(recipe, tmp_path)
         with pytest.raises(RecipeError) as caught:
             search(model.model, model.source, resolve(recipe), context(tmp_path / "b"))
         assert f"cannot be as small as {override.partition('=')[2]} {key}" in caught.value.what
         assert "the smallest choice has" in caught.value.what
         assert "the largest" in caught.value.what
+        assert problem.what.partition(", the largest")[0] in caught.value.what
+        assert problem.fix == caught.value.fix
         least = str(caught.value.fix).split("=")[1].split()[0]
         again = recipe_of(f"quant.{override.partition('=')[0]}={least}")
         model = loaded(again, tmp_path)
