@@ -13,7 +13,7 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.errors import RecipeError
 from llm_export.quant.grid import Grid, GridSpec
-from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding import ROUNDERS, needs_of
 from llm_export.quant.rounding.gptq import GPTQ, inverse_factor
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
 from llm_export.quant.rounding.scales import damped
@@ -220,3 +220,9 @@ def test_a_method_composes_with_a_scheme() -> None:
     recipe = api.compose_recipe(None, words).recipe
     assert recipe.quant.rounding == RoundingConfig("gptq")
     assert find_problems(recipe) == []
+
+
+def test_needs_are_known_without_the_methods() -> None:
+    assert {name: needs_of(name) for name in ROUNDERS} == {
+        n: ROUNDERS.get(n).needs for n in ROUNDERS
+    }
