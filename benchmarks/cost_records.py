@@ -3,8 +3,8 @@
 python benchmarks/cost_records.py BUNDLE_OR_RUN_JSON... [--stages]
 
 Predicts every record's recipe with the present cost model, for the stages that the run did itself,
-and prints CPU seconds and peak memory beside the record's, with actual divided by predicted. Runs of
-which nothing is predicted (the generic tier) and stages taken from the cache are left out.
+and prints CPU seconds and peak memory beside the record's, with actual divided by predicted. Left
+out are runs of which nothing is predicted (the generic tier), and stages taken from the cache.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ def measured(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Records of the stages that the run did itself."""
     return [
         stage for stage in record["stages"]
-        if stage["state"] == "done" and not stage["reused"] and stage["seconds"] > 0
-        and not stage.get("skipped")
+        if stage["state"] == "done" and not stage["reused"] and stage["seconds"] >= 0.001
     ]  # fmt: skip
 
 

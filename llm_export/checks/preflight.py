@@ -57,7 +57,7 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
         _look_at_model(recipe, found, build=build)
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
-        found.expected = predict(found.resolved)
+        found.expected = predict(found.resolved, build=build)
         if build or found.resolved.definition.outline is None:
             found.program = program_bytes(found.resolved)
         else:
