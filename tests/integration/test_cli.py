@@ -18,8 +18,11 @@ from quick_run import QUICK
 from llm_export.cli.main import main
 from llm_export.config.compose import Composer
 
-KINDS = ("tiny_embed", "smolvlm2_256m", "whisper_tiny", "moonshine_tiny", "flan_t5_small")
-"""A model of each kind of task, and of what its checks look at."""
+KINDS = (
+    "tiny_embed", "smolvlm2_256m", "gemma3_4b", "qwen3_vl_2b", "internvl3_1b",
+    "whisper_tiny", "moonshine_tiny", "flan_t5_small",
+)  # fmt: skip
+"""A model of each kind of task, and of each kind of images."""
 RECIPES = Composer().options("")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
