@@ -1,5 +1,5 @@
-"""Configs of towers and projectors that are of one family each. Imports no torch: families read them
-before a model is built."""
+"""Configs of towers and projectors that are of one family each. Families read them, so they import
+no torch."""
 
 from __future__ import annotations
 
