@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
-from llm_export.quant.auto.units import units_from
+from llm_export.quant.auto.units import units_from, without_experts
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_of
 from llm_export.quant.rounding import needs_of
 from llm_export.quant.rounding.base import Needs
@@ -84,8 +84,10 @@ def _measured(recipe: Recipe, choices: Choices) -> float:
     for choice, layer in layered:
         behind.setdefault(layer, total - before + head)
         before += choice.shape[0] * choice.shape[1]
+    # One for all experts of a layer, as of many thousands.
+    alike = {(without_experts(c.name), c.shape): c for c in reversed(choices)}
     ran = 0
-    for unit in units_from(choices, auto.candidates, recipe.backend.name):
+    for unit in units_from(list(alike.values()), auto.candidates, recipe.backend.name):
         tried = sum(option.key[0] != "none" for option in unit.options) * (len(unit.options) > 1)
         kinds = {c.kind for c in unit.options[0].choices}
         last = head if ModuleKind.head in kinds else total + head

@@ -117,7 +117,7 @@ def units_from(
             fixed.append(choice)
             continue
         shape = (choice.shape[0], choice.shape[1])
-        groups.setdefault((_without_experts(choice.name), shape), []).append(choice)
+        groups.setdefault((without_experts(choice.name), shape), []).append(choice)
     units = [
         Unit(name, layer_of(members[0].name), tuple(_options(members, candidates, backend)))
         for (name, _), members in groups.items()
@@ -149,7 +149,7 @@ def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> l
     return [u for u in units if u.name not in (table, head)] + [Unit(head, None, tuple(options))]
 
 
-def _without_experts(name: str) -> str:
+def without_experts(name: str) -> str:
     """layers.3.feed_forward.experts.5.down -> layers.3.feed_forward.experts.*.down"""
     return re.sub(r"\.experts\.\d+\.", ".experts.*.", name)
 
