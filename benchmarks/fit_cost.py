@@ -93,7 +93,9 @@ OPTIONAL = ("verify", "benchmark", "evaluate")
 SECONDS = {
     "load": ("one", "parameters", "unpacked"),
     "transform": ("one", "parameters", "passed", "powers", "refined", "rotated"),
-    "quantize": ("one", "parameters", "calibrated", "searched", "iterated", "solved", "columns"),
+    "quantize": (
+        "one", "parameters", "calibrated", "searched", "iterated", "solved", "columns",
+    ),
     "export": ("one", "lowered"),
     "lower": ("one", "lowered", "layers", "program", "products"), "package": ("one", "program"),
     "verify": ("one", "parameters", "verified", "read"), "benchmark": ("one",),

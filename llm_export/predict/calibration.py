@@ -39,8 +39,9 @@ def work(recipe: Recipe, choices: Choices, *, text: bool = True) -> dict[str, fl
     """Features of the cost model: billions of weights times tokens that run through them in
     ``transform`` (passed, and powers for AWQ's trials) and in ``quantize`` (calibrated); steps that
     refine scales, in millions of channels (refined); billions of weights that are rotated, and
-    searched by a method or by HQQ; what GPTQ solves, in 10^9 cubed inputs, and its columns in
-    thousands.
+    searched by a method or by HQQ (iterated); of GPTQ, cubed inputs that it solves, in billions,
+    and columns in thousands; and gigabytes in float32 of the largest matrix that is searched
+    (widest), and of the largest sum of x x^T (inputs).
 
     Args:
         text: whether a calibration text runs through the model.
