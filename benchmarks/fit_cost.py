@@ -87,6 +87,8 @@ CHECKS = [
 ]
 RECORDED = ("load", "transform", "quantize", "lower", "verify", "report")
 """Stages that are fitted to records: those of which the cost differs most between recipes."""
+PEAKS_RECORDED = ("load", "transform", "quantize", "lower")
+"""Of them, those of which the peak is: the others' would need records of large models."""
 OPTIONAL = ("verify", "benchmark", "evaluate")
 """Stages that a recipe may switch off."""
 # Features of each stage.
@@ -107,7 +109,7 @@ PEAK = {
     "transform": ("one", "resident", "largest", "mapped", "compared", "probabilities"),
     "quantize": ("one", "resident", "largest", "widest", "inputs"), "export": ("one", "resident"),
     "lower": ("one", "resident", "program"), "package": ("one", "resident", "program"),
-    "verify": ("one", "resident", "largest", "program"), "benchmark": ("one",),
+    "verify": ("one", "held", "largest"), "benchmark": ("one",),
     "evaluate": ("one", "resident", "largest"), "report": ("one", "resident", "program", "asked"),
 }  # fmt: skip
 
@@ -177,8 +179,8 @@ def refitted(places: list[Path]) -> dict[str, Any]:
 
     runs = [row for _, record in records(places) if (row := row_of(record)) is not None]
     model = json.loads(MODEL.read_text(encoding="utf-8"))
-    for part, stages in coefficients(runs, RECORDED).items():
-        model[part] |= stages
+    model["seconds"] |= coefficients(runs, RECORDED)["seconds"]
+    model["peak"] |= coefficients(runs, PEAKS_RECORDED)["peak"]
     model["fitted"]["calibration"] = {
         "by": "benchmarks/fit_cost.py --records", "on": datetime.date.today().isoformat(),
         "cpu": machine().cpu, "runs": len(runs), "stages": list(RECORDED),

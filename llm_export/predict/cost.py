@@ -103,6 +103,7 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
         **work(recipe, sizes.choices, text=task.reads_text),
         "unpacked": sizes.parameters / 1e9 * _is_packed(recipe.checkpoint),
         "resident": resident / 1e9,
+        "held": min(sizes.floats, MEMORY_MAPPED_ABOVE) / 1e9,
         "largest": sizes.largest * 4 / 1e9,
         "mapped": 0.0 if resident else sizes.largest * 4 / 1e9,
         "compared": resident / 1e9 * any((recipe.quant.smooth, recipe.quant.awq)),
