@@ -12,9 +12,10 @@ python benchmarks/runtime_speed.py --build FOLDER --context 32768 --depths 32000
 python benchmarks/runtime_speed.py
     only renders docs/performance.md from what is kept
 
-Each depth is measured and kept by itself, in benchmarks/runtime_speed.json: a depth of a context
-replaces what was kept of it. Decoding begins after so many tokens; the prompt is the last 512 of
-them. Each turn is a process of its own; ratios are of rounds in pairs.
+Interrupt it, and repeat it to go on: finished turns lie in FOLDER (or --turns FOLDER) until their
+depth is measured. Each depth is measured and kept by itself, in benchmarks/runtime_speed.json: a
+depth of a context replaces what was kept of it. Decoding begins after so many tokens; the prompt is
+the last 512 of them. Each turn is a process of its own; ratios are of rounds in pairs.
 """
 
 from __future__ import annotations
@@ -78,18 +79,24 @@ def build(folder: Path, context: int, only: list[str]) -> list[str]:
     return [wanted[name][2] for name in only]
 
 
+def turns_of(depth: int, args: argparse.Namespace) -> Path:
+    folder: Path = args.turns or args.build or REPO / "outputs"
+    return folder.resolve() / f"turns_{args.context}_{depth}.jsonl"
+
+
 def measure(artifacts: list[str], depth: int, args: argparse.Namespace) -> kept.Row:
     """The record of one depth."""
     from llm_export import api
     from llm_export.runtimes import words
-    from runtime_py.benchmark.arguments import end_progress, show_progress
+    from runtime_py.benchmark.arguments import end_progress, show_finished, show_turn
 
     prompt = max(1, min(PROMPT, depth))
     try:
         found = api.compare_speed(
             artifacts, prompt_length=prompt, decode_length=args.count, depth=max(0, depth - prompt),
             threads=args.threads, rounds=args.rounds, warmup=0 if depth >= DEEP else None,
-            repetitions=1 if depth >= DEEP else 2, progress=show_progress,
+            repetitions=1 if depth >= DEEP else 2, keep=turns_of(depth, args),
+            progress=show_turn, finished=show_finished,
         )  # fmt: skip
     finally:
         end_progress()
@@ -133,6 +140,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", choices=BUILT, default=list(BUILT),
                         help="of what --build builds")  # fmt: skip
+    parser.add_argument("--turns", type=Path, metavar="FOLDER", help="for turns that are finished")
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -154,6 +162,7 @@ def main() -> None:
     artifacts = [*built, *args.artifacts]
     data = kept.read(DATA)
     for depth in args.depths if artifacts else []:
+        print(f"context {args.context}, depth {depth}", file=sys.stderr, flush=True)
         record = measure(artifacts, depth, args)
         data["records"] = sorted(
             kept.replaced(data["records"], record, []),
@@ -161,6 +170,7 @@ def main() -> None:
         )
         if not args.dry:
             keep(data)
+            turns_of(depth, args).unlink(missing_ok=True)
     if not args.dry:
         keep(data)
 

@@ -19,7 +19,8 @@ class Runtime(Protocol):
 
         prefill(ids, depth) -> seconds until the token after ``ids`` is known, with the first
             ``depth`` of them in the caches already
-        decode(ids, count) -> seconds for ``count`` tokens after the first one that follows ``ids``
+        decode(ids, count) -> seconds for ``count`` tokens after the first one that follows ``ids``;
+            called right after ``prefill`` of the same list, whose caches it may go on from
         generated(ids, count) -> seconds until ``count`` tokens after ``ids`` are known, with empty
             caches: of a runtime that returns all tokens at once
 
