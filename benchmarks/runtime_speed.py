@@ -37,7 +37,9 @@ PAGE = REPO / "docs" / "performance.md"
 PROMPT, DECODE = 512, 32
 DEPTHS, CONTEXT = (0, 512, 1500, 8000), 8192
 DEEP = 4000
-"""From here on a turn has one repetition and no warm-up: its prompt is warm-up enough."""
+"""From here on a turn has no warm-up: its prompt is warm-up enough."""
+CALM = 0.1
+"""CPUs that other processes may keep busy during a turn, with --calm."""
 BUILT = ("ours", "bfloat16", "runner", "theirs")
 Data = dict[str, Any]
 """``records``, as speed_page has them, each with its ``context``."""
@@ -88,16 +90,22 @@ def measure(artifacts: list[str], depth: int, args: argparse.Namespace) -> kept.
     """The record of one depth."""
     from llm_export import api
     from llm_export.runtimes import words
+    from llm_export.runtimes.kept import drop_disturbed
     from runtime_py.benchmark.arguments import end_progress, show_finished, show_turn
 
-    prompt = max(1, min(PROMPT, depth))
+    prompt, turns = max(1, min(PROMPT, depth)), turns_of(depth, args)
+    if args.calm:
+        drop_disturbed(turns, CALM)
     try:
-        found = api.compare_speed(
-            artifacts, prompt_length=prompt, decode_length=args.count, depth=max(0, depth - prompt),
-            threads=args.threads, rounds=args.rounds, warmup=0 if depth >= DEEP else None,
-            repetitions=1 if depth >= DEEP else 2, keep=turns_of(depth, args),
-            progress=show_turn, finished=show_finished,
-        )  # fmt: skip
+        while True:
+            found = api.compare_speed(
+                artifacts, prompt_length=prompt, decode_length=args.count,
+                depth=max(0, depth - prompt), threads=args.threads, rounds=args.rounds,
+                warmup=0 if depth >= DEEP else 1, repetitions=1,
+                keep=turns, progress=show_turn, finished=show_finished,
+            )  # fmt: skip
+            if not (args.calm and drop_disturbed(turns, CALM)):
+                break
     finally:
         end_progress()
     print(*words.skipped(found), sep="\n", file=sys.stderr)
@@ -146,6 +154,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--count", type=int, default=DECODE, help="tokens to decode at each depth")
+    parser.add_argument("--calm", action="store_true",
+                        help="measure turns again that other processes disturbed")  # fmt: skip
     parser.add_argument("--dry", action="store_true", help="print, and keep nothing")
     args = parser.parse_args()
     deepest = max(args.depths)

@@ -64,6 +64,16 @@ class KeptTurns:
         self._lines.append(line)
 
 
+def drop_disturbed(file: Path, cpus: float) -> int:
+    """Remove the turns during which other processes kept more CPUs busy, so that they are measured
+    again; how many."""
+    lines = _lines(file)
+    calm = [one for one in lines if one["others"][0] <= cpus * one["others"][1]]
+    if len(calm) < len(lines):
+        file.write_text("".join(json.dumps(one) + "\n" for one in calm), encoding="utf-8")
+    return len(lines) - len(calm)
+
+
 def _key(artifact: Artifact, asked: Mapping[str, Any], number: int) -> Found:
     one = artifact.path
     files = [one] if one.is_file() else sorted(file for file in one.rglob("*") if file.is_file())

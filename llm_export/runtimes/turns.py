@@ -19,6 +19,8 @@ from runtime_py.benchmark.plan import Case
 from runtime_py.conditions import OtherLoad
 
 Progress = Callable[[str], object]
+_TOLD = 0.1
+"""CPUs that other processes keep busy, from which on a turn tells it."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,14 @@ def _take(
     found = kept.take(one.artifact, asked, number)
     if found is None:
         progress(what)
-        begin, before = time.perf_counter(), load.so_far()
+        before = load.so_far()
         found = _measured(one.artifact, asked)
-        finished(f"{what}: {_told(found)}; {time.perf_counter() - begin:.0f} s")
+        after = load.so_far()
+        others = (after[0] - before[0], after[1] - before[1])
+        busy = others[0] / others[1]
+        mark = f", others on {busy:.1f} CPUs" if busy >= _TOLD else ""
+        finished(f"{what}: {_told(found)}; {others[1]:.0f} s{mark}")
         if "tests" in found:
-            after = load.so_far()
-            others = (after[0] - before[0], after[1] - before[1])
             kept.add(one.artifact, asked, number, found, others)
     else:
         finished(f"{what}: {_told(found)}; kept")
