@@ -27,6 +27,8 @@ class Runtime(Protocol):
     Attributes:
         package: what ``pip install`` takes.
         vocabulary: token ids; without it, ids are below 30,000.
+        differences: whether ``prefill`` at a depth is the difference of two times; by ``generated``
+            it always is.
     """
 
     package: str

@@ -53,7 +53,7 @@ def measured(request: dict) -> dict:
         "start_seconds": started,
         "peak_memory_bytes": _peak(),
         "tests": tests,
-        "differences": timed.whole,
+        "differences": timed.whole or getattr(kind, "differences", False),
     }
 
 
