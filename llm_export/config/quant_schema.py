@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -64,13 +65,20 @@ class QuantRule:
     outliers: int | None = 0
     """Number of input channels that are excluded from the quantized product and multiplied in
     float32: those with the largest inputs on the calibration text (after LLM.int8(),
-    arXiv:2208.07339). null is 8, or 0 where the rest of the recipe allows none."""
+    arXiv:2208.07339). null is 8, 4 with an outlier_ratio, or 0 where the rest of the recipe allows
+    none."""
+    outlier_ratio: float = 1.0
+    """Only linears whose largest input on the calibration text is more than this many times the
+    largest one of the other channels have outlier channels; 1 is every linear. Few layers of a
+    model have such inputs (massive activations, arXiv:2402.17762)."""
 
     def __post_init__(self) -> None:
         require_pattern(self.pattern)
         group = self.group_size
         require(group is None or group > 0, "group_size", "must be positive", group)
         require_length(self, "outliers", at_least=0)
+        least = self.outlier_ratio
+        require(1 <= least < math.inf, "outlier_ratio", "must be a number from 1 up", least)
         require(
             self.layers is None or re.fullmatch(_LAYERS, self.layers.replace(" ", "")) is not None,
             "layers", "must be numbers and ranges such as 0,2-5,28-", self.layers,
@@ -238,6 +246,9 @@ class AutoConfig:
     def __post_init__(self) -> None:
         require(self.tokens > 1, "auto.tokens", "must be at least 2", self.tokens)
         require(self.window > 1, "auto.window", "must be at least 2", self.window)
+        ratio = max((rule.outlier_ratio for rule in self.candidates), default=1)
+        # Which linears have large inputs is not a choice.
+        require(ratio == 1, "auto.candidates", "each must have an outlier_ratio of 1", ratio)
 
 
 @dataclass

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from llm_export.models.contract import TextReader
+from llm_export.quant.layer_spec import LayerQuantSpec
 from runtime_py.heap import malloc_trim
 
 
@@ -94,10 +96,30 @@ def _watch_inputs(
             handle.remove()
 
 
-def outlier_channels(ranges: dict[str, Tensor], counts: dict[str, int]) -> dict[str, Tensor]:
-    """Name -> the channels with the largest inputs, ascending."""
-    return {
-        name: ranges[name].topk(count).indices.sort().values
-        for name, count in counts.items()
-        if count
-    }
+def outlier_channels(
+    ranges: Mapping[str, Tensor], choices: Iterable[LayerQuantSpec]
+) -> dict[str, Tensor]:
+    """Name -> the channels with the largest inputs, ascending, of the modules that have outlier
+    channels: of those that tokens reached, the ones whose inputs exceed ``outlier_ratio``.
+
+    Args:
+        ranges: name of module -> largest absolute input of each channel.
+    """
+    found = {}
+    for choice in choices:
+        count, inputs = choice.outliers, ranges.get(choice.name)
+        if not count or inputs is None:
+            continue
+        largest = inputs.topk(min(count + 1, len(inputs)))
+        if (
+            choice.outlier_ratio == 1
+            or largest.values[0] > choice.outlier_ratio * largest.values[-1]
+        ):
+            found[choice.name] = largest.indices[:count].sort().values
+    return found
+
+
+def with_outliers(choice: LayerQuantSpec, channels: Mapping[str, Tensor]) -> LayerQuantSpec:
+    """The choice with as many outlier channels as were found for it."""
+    columns = channels.get(choice.name)
+    return replace(choice, outliers=0 if columns is None else len(columns), outlier_ratio=1.0)

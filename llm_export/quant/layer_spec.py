@@ -34,6 +34,7 @@ class LayerQuantSpec:
         group_bytes: additional bytes that the backend stores per group.
         in_kernel: whether the kernel takes the zero points; else they are further columns.
         with_head: of an embedding: see ``Support.with_head``.
+        outlier_ratio: of the inputs, above which it has outlier channels; 1 once that is known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class LayerQuantSpec:
     group_bytes: int = 0
     in_kernel: bool = False
     with_head: bool = False
+    outlier_ratio: float = 1.0
 
     def as_dict(self) -> dict[str, object]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
@@ -130,15 +132,16 @@ def layer_quant_spec(
         name, kind, shape, rule.scheme, rule.group_size, index, shifted,
         filled(rule.outliers), dtype, group_bytes=beside,
         in_kernel=shifted and support is not None and support.zero_points,
-        with_head=support is not None and support.with_head,
+        with_head=support is not None and support.with_head, outlier_ratio=rule.outlier_ratio,
     )  # fmt: skip
 
 
 def weight_bytes(choice: LayerQuantSpec) -> int:
     """Bytes of a weight in the file: integers, those of the columns of group offsets, a scale per
-    group, and outlier columns in float32.
+    group, and outlier columns in float32. Those that few linears have count once it is known which.
     """
     rows, columns = choice.shape
+    outliers = choice.outliers if choice.outlier_ratio == 1 else 0
     if choice.flow in (Flow.none, Flow.cast):
         bits = SCHEMES[choice.scheme].weight_bits
         return 0 if choice.shared_with else rows * columns * bits // 8
@@ -153,7 +156,7 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers
-    return integers + rows * (groups * scale + 4 * choice.outliers)
+    return integers + rows * (groups * scale + 4 * outliers)
 
 
 def _as_trained(settings: QatConfig | None) -> QatConfig | None:

@@ -65,6 +65,11 @@ def _rule(rule: QuantRule) -> str:
     if rule.zero_point:
         extra.append("zero points")
     if rule.outliers:
-        extra.append(f"{rule.outliers} outlier channels in float32")
+        extra.append(f"{rule.outliers} outlier channels in float32{_where_large(rule)}")
     told = f"{scheme} ({', '.join(extra)})" if extra else scheme
     return f"{' '.join(where)}: {told}" if where else told
+
+
+def _where_large(rule: QuantRule) -> str:
+    ratio = rule.outlier_ratio
+    return "" if ratio == 1 else f" where they are {ratio:g} times the others"

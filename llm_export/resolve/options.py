@@ -23,6 +23,8 @@ from llm_export.resolve.head_split import with_parts
 from llm_export.resolve.rotations import fill_rotations
 
 ALPHA, OUTLIERS = 0.5, 8
+FEW_OUTLIERS = 4
+"""Of linears that have outlier channels by the ratio of their inputs."""
 
 Notes = tuple[str, ...]
 
@@ -129,14 +131,13 @@ def _no_smoothing(recipe: Recipe, definition: Definition) -> str | None:
 def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     candidates = quant.auto.candidates if quant.auto else []
     why = no_outliers(recipe)
-    usual = 0 if why else OUTLIERS
     asked = [r for r in (*quant.rules, *candidates) if r.outliers is None and _dynamic(r)]
-    auto = quant.auto and replace(quant.auto, candidates=_filled(candidates, usual))
+    auto = quant.auto and replace(quant.auto, candidates=_filled(candidates, able=not why))
     filled = replace(
         quant,
-        rules=_filled(quant.rules, usual),
+        rules=_filled(quant.rules, able=not why),
         auto=auto,
-        outliers=usual if quant.outliers is None else quant.outliers,
+        outliers=(0 if why else OUTLIERS) if quant.outliers is None else quant.outliers,
     )
     note = f"quant.outliers: 0 instead of {OUTLIERS}, {why}"
     return filled, ((note,) if why and asked else ())
@@ -228,11 +229,17 @@ def _best_rounding(recipe: Recipe, definition: Definition) -> tuple[str, str]:
     return "gptq", ""
 
 
-def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:
+def _filled(rules: list[QuantRule], *, able: bool) -> list[QuantRule]:
     return [
-        replace(rule, outliers=usual if _dynamic(rule) else 0) if rule.outliers is None else rule
+        replace(rule, outliers=_usual(rule) if able else 0) if rule.outliers is None else rule
         for rule in rules
     ]
+
+
+def _usual(rule: QuantRule) -> int:
+    if not _dynamic(rule):
+        return 0
+    return OUTLIERS if rule.outlier_ratio == 1 else FEW_OUTLIERS
 
 
 def _dynamic(rule: QuantRule) -> bool:

@@ -16,7 +16,7 @@ from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.weights import quantized_weights
+from llm_export.stages.quantization.weights import found_outliers, quantized_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
 from llm_export.transforms import active_experts
@@ -54,10 +54,11 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     text = model.text_model()
     for form in () if static else forms_for(text, able.forms, kind=kind, dtype=dtype):
         run(form, text)
+    choices, outliers = found_outliers(replace(artifact, choices=choices), recipe)
     predicted = predict_bytes(model, choices)
     finished: FinishedLayers | None = None
     if any(c.on_grid for c in choices):
-        made = quantized_weights(replace(artifact, choices=choices), recipe, ctx)
+        made = quantized_weights(replace(artifact, choices=choices), recipe, ctx, outliers)
         choices, finished = made.choices, made.finished
         ctx.note(trained_values=fidelity(made.training_db))
         run(made.transform())

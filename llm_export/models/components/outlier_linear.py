@@ -46,6 +46,7 @@ class OutlierLinear(nn.Linear):
 
     mean: Tensor
     columns: Tensor
+    selection: Tensor
     others: Tensor
 
     def __init__(
@@ -62,12 +63,10 @@ class OutlierLinear(nn.Linear):
             # Equal for all groups of all linears: stored once.
             self.register_buffer("mean", torch.full((1, size), means.factor / size))
         if columns is not None and values is not None:
-            # Selected outside delegates: selecting by a matrix product would cost more bytes than
-            # the columns.
-            self.register_buffer("columns", columns)
             others = torch.ones(base.in_features)
             others[columns] = 0
             self.register_buffer("others", others)
+            self._set_selection(columns)
             self.correction = nn.Parameter(values.contiguous(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,8 +77,24 @@ class OutlierLinear(nn.Linear):
             inner = torch.cat([inner, *[means] * self.means.copies], -1)
         y = self.product(inner)
         if self.has_outliers:
-            y = y + F.linear(x.index_select(-1, self.columns), self.correction)
+            y = y + F.linear(self._selected(x), self.correction)
         return y
+
+    def _set_selection(self, columns: Tensor) -> None:
+        """A product with ones and zeros stays within a delegate, which ``index_select`` would cut
+        in two; of many channels it would read more bytes than it saves."""
+        self.by_product = len(columns) * self.in_features <= _PRODUCT
+        if self.by_product:
+            ones = F.one_hot(columns, self.in_features).to(torch.float32)
+            self.register_buffer("selection", ones)
+        else:
+            self.register_buffer("columns", columns)
+
+    def _selected(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., outliers]"""
+        if self.by_product:
+            return F.linear(x, self.selection)
+        return x.index_select(-1, self.columns)
 
     def product(self, x: Tensor) -> Tensor:
         """The product with the weight alone."""
@@ -94,3 +109,7 @@ class OutlierLinear(nn.Linear):
         if means.width == means.groups:
             return found
         return F.pad(found, (0, means.width - means.groups))
+
+
+_PRODUCT = 1 << 15
+"""Elements of the largest matrix that selects channels: 128 KiB."""

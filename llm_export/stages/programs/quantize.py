@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from llm_export.config.schema import filled
@@ -17,7 +18,7 @@ from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.weights import quantized_weights
+from llm_export.stages.quantization.weights import found_outliers, quantized_weights
 from llm_export.transforms.attention import require_custom_ops
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.smooth import smooth
@@ -37,10 +38,11 @@ def quantize(
     changed = _transformed(artifact, resolved)
     found = resolve_rules(model, recipe.quant.rules, recipe.backend.name)
     choices, tied = _shared(model, found, resolved)
+    before = Prepared(cast(Any, model), artifact.source, (), choices)
+    choices, outliers = found_outliers(before, recipe)
     predicted = predict_bytes(model, choices)
     if any(choice.on_grid for choice in choices):
-        before = Prepared(cast(Any, model), artifact.source, (), choices)
-        made = quantized_weights(before, recipe, ctx)
+        made = quantized_weights(replace(before, choices=choices), recipe, ctx, outliers)
         choices = made.choices
         run_transform(made.transform(), model)
         if made.finished is not None:

@@ -11,7 +11,7 @@ from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.grid import Grid
-from llm_export.quant.inputs import input_ranges, outlier_channels
+from llm_export.quant.inputs import input_ranges, outlier_channels, with_outliers
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import LayerQuantSpec
@@ -43,9 +43,14 @@ class QuantizedWeights:
         return by_grids(self.choices, self.grids, self.outliers)
 
 
-def quantized_weights(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> QuantizedWeights:
-    """Choose outlier channels and round."""
-    outliers = _outliers(artifact, recipe)
+def quantized_weights(
+    artifact: Prepared, recipe: Recipe, ctx: RunContext, outliers: Mapping[str, Tensor]
+) -> QuantizedWeights:
+    """Round.
+
+    Args:
+        outliers: what ``found_outliers`` returned, with the artifact's choices.
+    """
     rounded, finished = rounded_weights(artifact, recipe, ctx, outliers)
     choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in artifact.choices)
     grids = {name: one.grid for name, one in rounded.items()}
@@ -53,12 +58,18 @@ def quantized_weights(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Qu
     return QuantizedWeights(choices, grids, training, outliers, finished)
 
 
-def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
-    counts = {c.name: c.outliers for c in artifact.choices if c.outliers}
-    if not counts:
-        return {}
+def found_outliers(
+    artifact: Prepared, recipe: Recipe
+) -> tuple[tuple[LayerQuantSpec, ...], dict[str, Tensor]]:
+    """The choices, which now say how many outlier channels each module has, and name -> those
+    channels, on the calibration text."""
+    able = [c for c in artifact.choices if c.outliers]
+    if not able:
+        return tuple(artifact.choices), {}
     windows = calibration_windows(recipe.quant.calibration, artifact.source, artifact.model)
-    return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
+    ranges = input_ranges(artifact.model, [c.name for c in able], windows)
+    channels = outlier_channels(ranges, able)
+    return tuple(with_outliers(c, channels) for c in artifact.choices), channels
 
 
 def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuantSpec:

@@ -20,6 +20,8 @@ def test_quantization_is_described_from_its_values() -> None:
     assert "Smooth" not in without
     assert "8 outlier channels" in without
     assert "outlier" not in describe_quant(recipe("quant=8da8w", "quant.outliers=0").quant)
+    few = "4 outlier channels in float32 where they are 4 times the others"
+    assert few in describe_quant(recipe("quant=8da4w_asym").quant)
     grouped = describe_quant(recipe("quant=8da4w", "quant.group_size=64").quant)
     assert "linear: int8 activations per token, 4-bit weights (groups of 64)" in grouped
     rounded = recipe("quant=8da4w", "quant.rounding.method=hqq").quant

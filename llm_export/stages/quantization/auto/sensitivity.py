@@ -74,7 +74,7 @@ def loss_of(
 ) -> float:
     """Mean KL with these modules quantized, from the reference's start layer."""
     choices = list(choices)
-    outliers = outlier_channels(dict(ranges), {c.name: c.outliers for c in choices})
+    outliers = outlier_channels(ranges, choices)
     with quantized(reference.model, choices, settings, outliers), torch.no_grad():
         return reference.mean_kl()
 

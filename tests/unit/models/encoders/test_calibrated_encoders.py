@@ -60,8 +60,10 @@ def resolved(*words: str) -> ResolvedRecipe:
 def test_outlier_channels_are_chosen_by_the_inputs() -> None:
     model = encoder("bert")
     before = model.run_text(IDS)
-    counts = {DOWN: 1}
-    found = outlier_channels(input_ranges(model, counts, WINDOWS), counts)
+    rules = [QuantRule("8da8w", pattern=DOWN, outliers=1)]
+    found = outlier_channels(
+        input_ranges(model, [DOWN], WINDOWS), resolve_rules(model, rules, "xnnpack")
+    )
     assert found[DOWN].tolist() == [5]
 
     def error(outliers: dict[str, torch.Tensor]) -> float:
