@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import hashlib
+import logging
 import os
 import pickle
 import shutil
@@ -41,6 +42,9 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_collection_finish() -> None:
+    # Lower levels are thousands of lines of torch's own under each failure. log_level of pytest would
+    # set this six times in each test, and with it what every logger of every package has cached.
+    logging.getLogger().setLevel(logging.INFO)
     # Tracing a graph makes objects that stay by the thousand: looked at every 700 of them, as is
     # the default, they take a twentieth of an export.
     gc.set_threshold(20_000, 20, 20)
