@@ -42,8 +42,8 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_collection_finish() -> None:
-    # Lower levels are thousands of lines of torch's own under each failure. log_level of pytest would
-    # set this six times in each test, and with it what every logger of every package has cached.
+    # Lower levels are thousands of lines of torch's own under each failure. pytest's log_level
+    # would set this six times in each test, and clear what every logger has cached.
     logging.getLogger().setLevel(logging.INFO)
     # Tracing a graph makes objects that stay by the thousand: looked at every 700 of them, as is
     # the default, they take a twentieth of an export.
