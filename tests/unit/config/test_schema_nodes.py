@@ -43,7 +43,7 @@ def test_what_has_other_types_is_merged(body: dict[str, Any]) -> None:
     assert is_typed(nodes)
     for group, values in body.items():
         # As if an option had replaced the group.
-        nodes._content[group] = OmegaConf.create(values)  # type: ignore[index]
+        nodes.__dict__["_content"][group] = OmegaConf.create(values)
     assert not is_typed(nodes)
     made = typed(nodes)
     assert is_typed(made)
