@@ -20,7 +20,7 @@ from llm_export.checkpoints.cache import VARIABLE
 from llm_export.stage_cache.settings import SIZE
 
 WORDS = ["model=tiny", "model.config.num_hidden_layers=1", "backend=xnnpack", "quant=8da8w",
-         "benchmark=off", "runtime=static", "runtime.context_length=128", "verify.positions=100",
+         "benchmark=off", "runtime.context_length=128", "verify.positions=100",
          "verify.window=80", "verify.prefill=12"]  # fmt: skip
 FIRST = ["load", "transform", "train", "quantize", "export", "lower", "package", "verify"]
 
