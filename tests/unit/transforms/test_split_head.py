@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from tiny_decoder import tiny_decoder
 
 import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
-from llm_export.models.build import build_on_meta
-from llm_export.models.families.llama import from_hf
 from llm_export.predict.model_shapes import shapes_of
 from llm_export.predict.size import resolve_rules as predicted_rules
 from llm_export.quant.rounding.weights import round_weights
@@ -41,26 +38,13 @@ TABLES = [
 ]
 
 
-def tiny(tied: bool) -> Any:
-    words = ["model=tiny", f"model.config.tie_word_embeddings={str(tied).lower()}"]
-    config = from_hf(api.compose_recipe(None, words).recipe.model.config)
-    model = build_on_meta(config, 64, "plain", True).to_empty(device="cpu")
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.05)
-    if tied:
-        model.head.weight = model.embed.weight
-    model.init_buffers()
-    return model
-
-
 def resolved(*words: str) -> ResolvedRecipe:
     return resolve(api.compose_recipe(None, ["model=tiny", TIED, *SPLIT, *words]).recipe)
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_parts_compute_what_the_whole_does(tied: bool) -> None:
-    model = tiny(tied)
+    model = tiny_decoder(tied)
     whole = model(TOKENS, torch.zeros(1, dtype=torch.int64))
     assert run_transform(split_head(ROWS), model) == 1 + tied
     model.init_buffers()
@@ -70,7 +54,7 @@ def test_the_parts_compute_what_the_whole_does(tied: bool) -> None:
 
 
 def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> None:
-    model = tiny(True)
+    model = tiny_decoder(True)
     run_transform(split_head(ROWS), model)
     choices, words = share_table(
         model, resolve_rules(model, [*HEADS, *TABLES], "xnnpack"), TiedKind.auto, raw_weights=True
@@ -87,7 +71,7 @@ def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> No
 
 
 def test_half_precision_keeps_the_integers_of_each_part() -> None:
-    model = tiny(True)
+    model = tiny_decoder(True)
     run_transform(split_head(ROWS), model)
     casting = QuantRule(scheme="fp16")
     choices = resolve_rules(model, [*TABLES, casting], "portable")
@@ -103,7 +87,7 @@ def test_half_precision_keeps_the_integers_of_each_part() -> None:
 
 
 def test_only_one_part_may_be_shared() -> None:
-    model = tiny(True)
+    model = tiny_decoder(True)
     run_transform(split_head(ROWS), model)
     rules = [*HEADS, TABLES[0], QuantRule(scheme="8w", kind=ModuleKind.embedding)]
     choices, words = share_table(
@@ -121,7 +105,7 @@ def test_shapes_and_rules_are_known_before_the_model_is(tied: str) -> None:
     shapes = shapes_of(found)
     assert shapes is not None
     choices = predicted_rules(shapes, found)
-    model = tiny(tied == "true")
+    model = tiny_decoder(tied == "true")
     run_transform(split_head(ROWS), model)
     ours = {c.name: c for c in resolve_rules(model, found.recipe.quant.rules, "xnnpack")}
     known = {c.name: c for c in choices if c.kind is not ModuleKind.linear}
