@@ -53,9 +53,9 @@ def findings(resolved: ResolvedRecipe) -> list[Problem]:
         )
     if "rotate" in definition.transforms:
         refusals = dict(definition.rotation_refusals(recipe))
-        if recipe.quant.rotate is not None and recipe.quant.rotate.r4 is not None:
-            if rounds_products(recipe):
-                refusals.setdefault("r4", ROUNDED)
+        asked = recipe.quant.rotate
+        if asked is not None and asked.r4 is not None and rounds_products(recipe):
+            refusals.setdefault("r4", ROUNDED)
         found += _rotation(resolved, refusals)
     return found
 

@@ -64,9 +64,7 @@ def _opened(
     return replace(quant, rotate=replace(whole, r1=r1, r4=r4) if left else None), tuple(notes)
 
 
-def _without_product(
-    recipe: Recipe, definition: Definition
-) -> tuple[QuantConfig, tuple[str, ...]]:
+def _without_product(recipe: Recipe, definition: Definition) -> tuple[QuantConfig, tuple[str, ...]]:
     """A tied table is parted from the output matrix where the product that keeps it tied after R1
     would be rounded."""
     quant = recipe.quant

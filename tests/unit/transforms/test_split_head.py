@@ -35,6 +35,7 @@ from llm_export.transforms.cast import casts
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.split_head import share_words, split_head
 
+SCALED: Any = None  # the transform of a plugin
 ROWS = 64
 TIED = "model.config.tie_word_embeddings=true"
 SPLIT = ["backend=xnnpack", "quant=8da4w_asym_split", f"quant.head_split={ROWS}"]
@@ -144,9 +145,11 @@ def test_a_plugins_transform_meets_the_head_whole(tmp_path: Path, monkeypatch: A
 
     step = Transform("scaled", scaled, lambda model: None)
     named = NamedTransform(lambda options, recipe: step)
-    monkeypatch.setitem(TRANSFORMS._items, "scaled", named)
-    words = ["model=tiny", *SPLIT, "model.config.num_hidden_layers=1", "runtime.transforms=[scaled]",
-             "quant.calibration.tokens=64"]  # fmt: skip
+    monkeypatch.setattr(f"{__name__}.SCALED", named)
+    monkeypatch.setitem(TRANSFORMS._entries, "scaled", f"{__name__}:SCALED")
+    monkeypatch.setitem(TRANSFORMS._origins, "scaled", "test")
+    words = ["model=tiny", *SPLIT, "model.config.num_hidden_layers=1",
+             "quant.calibration.tokens=64", "runtime.transforms=[scaled]"]  # fmt: skip
     recipe = api.compose_recipe(None, words).recipe
     context = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"))
     prepared = transform(load(Start(), resolve(recipe), context), resolve(recipe), context)
