@@ -82,6 +82,7 @@ def test_ls_show_validate_version(cli: Cli) -> None:
         (("rnu",), 2, "did you mean 'run'"),
         (("ls", "backend_s"), 2, "did you mean 'backends'"),
         (("generate", "/etc", "--prompt", "x"), 2, "this is not a bundle"),
+        (("adapt", "/nope", "/x"), 2, "error: there is no such bundle"),
         (("serve", "/nope", "--port", "0"), 2, "error: there is no such bundle"),
         (("run", "model=tiny", "out=/proc/x"), 2, "cannot be written"),
         (("run", "model=tiny", "checkpoint.path=no.gguf"), 2, "no such checkpoint"),
