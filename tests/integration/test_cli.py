@@ -66,6 +66,9 @@ def test_ls_show_validate_version(cli: Cli) -> None:
     assert described not in listed
     assert described in cli("ls", "models").stdout
     assert "smollm3_3b" not in cli("ls", "backends").stdout
+    machine = json.loads(cli("ls", "quants", "--json").stdout)
+    assert list(machine) == ["quants"]
+    assert {"name", "text", "origin"} == set(machine["quants"][0])
     shown = cli("show", "smollm2_135m_xnnpack_8da8w", "quant=8da4w").stdout
     assert "# quant:      8da4w" in shown
     assert yaml.safe_load(shown)["quant"]["group_size"] == 32
@@ -83,6 +86,8 @@ def test_ls_show_validate_version(cli: Cli) -> None:
         (("rnu",), 2, "did you mean 'run'"),
         (("ls", "backend_s"), 2, "did you mean 'backends'"),
         (("generate", "/etc", "--prompt", "x"), 2, "this is not a bundle"),
+        (("adapt", "/nope", "/x"), 2, "error: there is no such bundle"),
+        (("serve", "/nope", "--port", "0"), 2, "error: there is no such bundle"),
         (("run", "model=tiny", "out=/proc/x"), 2, "cannot be written"),
         (("run", "model=tiny", "checkpoint.path=no.gguf"), 2, "no such checkpoint"),
         (("-sc", "install=dos"), 2, "no completion for 'dos'"),
@@ -92,6 +97,7 @@ def test_mistakes_take_few_lines(cli: Cli, words: tuple[str, ...], code: int, hi
     done = cli(*words)
     assert done.returncode == code, done.stderr
     assert hint in done.stderr
+    assert done.stderr.startswith("error: "), "no progress before it"
     assert "Traceback" not in done.stderr
     if "8da8w" not in hint:
         assert len(done.stderr.strip().splitlines()) <= 3
