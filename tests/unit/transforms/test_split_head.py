@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_decoder import tiny_decoder
+from torch import nn
 
 import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
