@@ -89,10 +89,12 @@ def main() -> None:
     )
     parser.add_argument("--position", type=int, default=1500, help="tokens in the cache")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each shape")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), metavar="LIKE")
     args = parser.parse_args()
     print("| KV heads x group x channels | like | float32 | stacked | bfloat16 | stacked |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    for name, shape in SHAPES.items():
+    for name in args.shapes:
+        shape = SHAPES[name]
         turns = [
             turn_of(shape, dtype, args.position, stacked)
             for dtype in (torch.float32, torch.bfloat16)

@@ -3,9 +3,12 @@
 python benchmarks/fit_cost.py            exports some shapes with random weights (10 minutes) and
                                          writes llm_export/data/cost_model.json
 python benchmarks/fit_cost.py --check    exports other shapes and prints estimate and outcome
+python benchmarks/fit_cost.py --records BUNDLE_OR_RUN_JSON...
+                                         fits the stages that read weights and texts to the records
+                                         of runs that are finished
 
 Fits non-negative coefficients per stage by least squares of relative errors, from the records of
-the runs.
+the runs. `benchmarks/cost_records.py` prints predicted and actual cost of finished runs.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,9 @@ from llm_export.predict.size import sizes_of
 from llm_export.resolve.recipe import resolve
 from llm_export.versions import machine, package_versions
 
-MODEL = Path(__file__).resolve().parent.parent / "llm_export" / "data" / "cost_model.json"
+REPO = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPO))
+MODEL = REPO / "llm_export" / "data" / "cost_model.json"
 OFF = ["verify=off", "benchmark=off"]
 
 
@@ -79,22 +85,31 @@ CHECKS = [
     [*REAL, "quant=8da4w", "quant.calibration.tokens=2048", *OFF],
     [*REAL, "quant=8da8w", *OFF],
 ]
+RECORDED = ("load", "transform", "quantize", "lower", "verify", "report")
+"""Stages that are fitted to records: those of which the cost differs most between recipes."""
+PEAKS_RECORDED = ("load", "transform", "quantize", "lower")
+"""Of them, those of which the peak is: the others' would need records of large models."""
 OPTIONAL = ("verify", "benchmark", "evaluate")
 """Stages that a recipe may switch off."""
 # Features of each stage.
 SECONDS = {
-    "load": ("one", "parameters"), "transform": ("one", "parameters", "scaled", "refined"),
-    "quantize": ("one", "parameters", "calibrated", "searched"), "export": ("one", "lowered"),
-    "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
-    "verify": ("one", "parameters", "verified"), "benchmark": ("one",),
+    "load": ("one", "parameters", "unpacked"),
+    "transform": ("one", "parameters", "passed", "powers", "refined", "rotated"),
+    "quantize": (
+        "one", "parameters", "calibrated", "searched", "iterated", "solved", "columns",
+    ),
+    "export": ("one", "lowered"),
+    "lower": ("one", "lowered", "layers", "program", "products"), "package": ("one", "program"),
+    "verify": ("one", "parameters", "verified", "read"), "benchmark": ("one",),
     "evaluate": ("one", "parameters", "evaluated"),
-    "report": ("one", "program", "asked", "answered"),
+    "report": ("one", "program", "asked", "answered", "spoken"),
 }  # fmt: skip
 PEAK = {
-    "load": ("one", "resident", "largest"), "transform": ("one", "resident", "largest"),
-    "quantize": ("one", "resident", "largest"), "export": ("one", "resident"),
+    "load": ("one", "resident", "largest"),
+    "transform": ("one", "resident", "largest", "mapped", "compared", "probabilities"),
+    "quantize": ("one", "resident", "largest", "widest", "inputs"), "export": ("one", "resident"),
     "lower": ("one", "resident", "program"), "package": ("one", "resident", "program"),
-    "verify": ("one", "resident", "largest", "program"), "benchmark": ("one",),
+    "verify": ("one", "held", "largest"), "benchmark": ("one",),
     "evaluate": ("one", "resident", "largest"), "report": ("one", "resident", "program", "asked"),
 }  # fmt: skip
 
@@ -117,7 +132,7 @@ def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[
 
 def fit(names: tuple[str, ...], rows: list[dict[str, float]], values: list[float]) -> Any:
     """Coefficients by name, from relative least squares."""
-    weight = 1 / np.maximum(np.array(values), 1e-3)
+    weight = 1 / np.maximum(np.array(values), 1.0)  # a second: less is noise
     matrix = np.array([[row[n] for n in names] for row in rows]) * weight[:, None]
     found, _ = nnls(matrix, np.array(values) * weight)
     return {n: float(f"{c:.4g}") for n, c in zip(names, found, strict=True) if c > 0}
@@ -129,26 +144,48 @@ def _measured(stage: str, key: str) -> str:
 
 
 def fitted() -> dict[str, Any]:
-    runs = [run(words) for words in RUNS]
-    model: dict[str, Any] = {"seconds": {}, "peak": {}}
-    for part, stages, key in (("seconds", SECONDS, "cpu_seconds"), ("peak", PEAK, "peak_bytes")):
-        for stage, names in stages.items():
-            seen = [
-                (row, s[_measured(stage, key)]) for row, records, _ in runs for s in records
-                if s["name"] == stage and (stage not in OPTIONAL or s["seconds"] > 1)
-            ]  # fmt: skip
-            if seen:
-                rows, values = zip(*seen, strict=True)
-                model[part][stage] = fit(names, list(rows), list(values))
+    runs = [run(words)[:2] for words in RUNS]
     versions = package_versions()
     return {
-        **model,
+        **coefficients(runs, list(SECONDS)),
         "fitted": {
             "by": "benchmarks/fit_cost.py", "on": datetime.date.today().isoformat(),
             "cpu": machine().cpu, "runs": len(runs),
             "versions": {name: versions[name] for name in ("torch", "executorch", "torchao")},
         },
     }  # fmt: skip
+
+
+def coefficients(
+    runs: Sequence[tuple[dict[str, float], list[dict[str, Any]]]], stages: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Part of the model -> stage -> coefficients."""
+    model: dict[str, dict[str, dict[str, float]]] = {"seconds": {}, "peak": {}}
+    for part, named, key in (("seconds", SECONDS, "cpu_seconds"), ("peak", PEAK, "peak_bytes")):
+        for stage in stages:
+            seen = [
+                (row, s[_measured(stage, key)]) for row, records in runs for s in records
+                if s["name"] == stage and (stage not in OPTIONAL or s["seconds"] > 1)
+            ]  # fmt: skip
+            if seen:
+                rows, values = zip(*seen, strict=True)
+                model[part][stage] = fit(named[stage], list(rows), list(values))
+    return model
+
+
+def refitted(places: list[Path]) -> dict[str, Any]:
+    """The present model with the stages that calibrate as the records say."""
+    from benchmarks.cost_records import records, row_of
+
+    runs = [row for _, record in records(places) if (row := row_of(record)) is not None]
+    model = json.loads(MODEL.read_text(encoding="utf-8"))
+    model["seconds"] |= coefficients(runs, RECORDED)["seconds"]
+    model["peak"] |= coefficients(runs, PEAKS_RECORDED)["peak"]
+    model["fitted"]["calibration"] = {
+        "by": "benchmarks/fit_cost.py --records", "on": datetime.date.today().isoformat(),
+        "cpu": machine().cpu, "runs": len(runs), "stages": list(RECORDED),
+    }  # fmt: skip
+    return model
 
 
 def check() -> None:
@@ -172,10 +209,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
+    parser.add_argument("--records", nargs="+", type=Path, metavar="BUNDLE_OR_RUN_JSON")
+    args = parser.parse_args()
+    if args.check:
         check()
         return
-    MODEL.write_text(json.dumps(fitted(), indent=1) + "\n", encoding="utf-8")
+    model = refitted(args.records) if args.records else fitted()
+    MODEL.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

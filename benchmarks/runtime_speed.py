@@ -12,9 +12,10 @@ python benchmarks/runtime_speed.py --build FOLDER --context 32768 --depths 32000
 python benchmarks/runtime_speed.py
     only renders docs/performance.md from what is kept
 
-Each depth is measured and kept by itself, in benchmarks/runtime_speed.json: a depth of a context
-replaces what was kept of it. Decoding begins after so many tokens; the prompt is the last 512 of
-them. Each turn is a process of its own; ratios are of rounds in pairs.
+Interrupt it, and repeat it to go on: finished turns lie in FOLDER (or --turns FOLDER) until their
+depth is measured. Each depth is measured and kept by itself, in benchmarks/runtime_speed.json: a
+depth of a context replaces what was kept of it. Decoding begins after so many tokens; the prompt is
+the last 512 of them. Each turn is a process of its own; ratios are of rounds in pairs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ PAGE = REPO / "docs" / "performance.md"
 PROMPT, DECODE = 512, 32
 DEPTHS, CONTEXT = (0, 512, 1500, 8000), 8192
 DEEP = 4000
-"""From here on a turn has one repetition and no warm-up: its prompt is warm-up enough."""
+"""From here on a turn has no warm-up: its prompt is warm-up enough."""
+CALM = 0.1
+"""CPUs that other processes may keep busy during a turn, with --calm."""
 BUILT = ("ours", "bfloat16", "runner", "theirs")
 Data = dict[str, Any]
 """``records``, as speed_page has them, each with its ``context``."""
@@ -78,19 +81,31 @@ def build(folder: Path, context: int, only: list[str]) -> list[str]:
     return [wanted[name][2] for name in only]
 
 
+def turns_of(depth: int, args: argparse.Namespace) -> Path:
+    folder: Path = args.turns or args.build or REPO / "outputs"
+    return folder.resolve() / f"turns_{args.context}_{depth}.jsonl"
+
+
 def measure(artifacts: list[str], depth: int, args: argparse.Namespace) -> kept.Row:
     """The record of one depth."""
     from llm_export import api
     from llm_export.runtimes import words
-    from runtime_py.benchmark.arguments import end_progress, show_progress
+    from llm_export.runtimes.kept import drop_disturbed
+    from runtime_py.benchmark.arguments import end_progress, show_finished, show_turn
 
-    prompt = max(1, min(PROMPT, depth))
+    prompt, turns = max(1, min(PROMPT, depth)), turns_of(depth, args)
+    if args.calm:
+        drop_disturbed(turns, CALM)
     try:
-        found = api.compare_speed(
-            artifacts, prompt_length=prompt, decode_length=args.count, depth=max(0, depth - prompt),
-            threads=args.threads, rounds=args.rounds, warmup=0 if depth >= DEEP else None,
-            repetitions=1 if depth >= DEEP else 2, progress=show_progress,
-        )  # fmt: skip
+        while True:
+            found = api.compare_speed(
+                artifacts, prompt_length=prompt, decode_length=args.count,
+                depth=max(0, depth - prompt), threads=args.threads, rounds=args.rounds,
+                warmup=0 if depth >= DEEP else 1, repetitions=1,
+                keep=turns, progress=show_turn, finished=show_finished,
+            )  # fmt: skip
+            if not (args.calm and drop_disturbed(turns, CALM)):
+                break
     finally:
         end_progress()
     print(*words.skipped(found), sep="\n", file=sys.stderr)
@@ -133,11 +148,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, metavar="FOLDER")
     parser.add_argument("--only", nargs="+", choices=BUILT, default=list(BUILT),
                         help="of what --build builds")  # fmt: skip
+    parser.add_argument("--turns", type=Path, metavar="FOLDER", help="for turns that are finished")
     parser.add_argument("--context", type=int, default=CONTEXT)
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--count", type=int, default=DECODE, help="tokens to decode at each depth")
+    parser.add_argument("--calm", action="store_true",
+                        help="measure turns again that other processes disturbed")  # fmt: skip
     parser.add_argument("--dry", action="store_true", help="print, and keep nothing")
     args = parser.parse_args()
     deepest = max(args.depths)
@@ -154,6 +172,7 @@ def main() -> None:
     artifacts = [*built, *args.artifacts]
     data = kept.read(DATA)
     for depth in args.depths if artifacts else []:
+        print(f"context {args.context}, depth {depth}", file=sys.stderr, flush=True)
         record = measure(artifacts, depth, args)
         data["records"] = sorted(
             kept.replaced(data["records"], record, []),
@@ -161,6 +180,7 @@ def main() -> None:
         )
         if not args.dry:
             keep(data)
+            turns_of(depth, args).unlink(missing_ok=True)
     if not args.dry:
         keep(data)
 

@@ -30,6 +30,8 @@ _AT_LEAST = 1 << 20
 """Only tensors of at least this many bytes are memory-mapped."""
 _STEP = 1 << 26
 """Resident memory is released after this many bytes were written."""
+_WORTH = 1 << 26
+"""Collecting garbage takes as long as lowering a layer: it is done for this many bytes or more."""
 
 
 @dataclass
@@ -42,6 +44,8 @@ class _Pages:
 
 
 _open: list[_Pages] = []
+_after_release: int | None = None
+"""Resident memory of the process after memory was last released."""
 
 
 @contextmanager
@@ -106,9 +110,28 @@ def release_memory(*, always: bool = False) -> None:
     ``always``."""
     if not (always or is_active()):
         return
+    global _after_release
     release()
     gc.collect()
     malloc_trim()
+    _after_release = _resident()
+
+
+def release_grown() -> None:
+    """``release_memory``, if models are memory-mapped or the process has grown since the last time
+    by as much as is worth the time."""
+    now = _resident()
+    small = now is not None and _after_release is not None and now < _after_release + _WORTH
+    release_memory(always=not small)
+
+
+def _resident() -> int | None:
+    """Bytes of this process in memory; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * mmap.PAGESIZE
 
 
 @contextmanager

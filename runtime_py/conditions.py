@@ -48,23 +48,40 @@ class OtherLoad:
             return
         # The system counts in hundredths of a second: watch a short measurement longer.
         time.sleep(max(0.0, _LEAST - (time.perf_counter() - self._start)))
-        seconds = time.perf_counter() - self._start
-        others = ((_busy_seconds() or self._all) - self._all) - (_own_seconds() - self._own)
+        self._ended = self.so_far()
+        others, seconds = self._ended
         self.cpus = max(0.0, others / seconds)
 
-    def conditions(self, machine: Mapping[str, Any], threads: int) -> dict[str, Any] | None:
+    def so_far(self) -> tuple[float, float]:
+        """(CPU seconds of other processes, seconds) since the context was entered. Children count
+        as others until they have ended."""
+        seconds = time.perf_counter() - self._start
+        if self._all is None:
+            return 0.0, seconds
+        others = ((_busy_seconds() or self._all) - self._all) - (_own_seconds() - self._own)
+        return others, seconds
+
+    def conditions(
+        self,
+        machine: Mapping[str, Any],
+        threads: int,
+        earlier: tuple[float, float] = (0.0, 0.0),
+    ) -> dict[str, Any] | None:
         """What a benchmark records of it; None where the system does not tell.
 
         Args:
             machine: what ``processor`` tells.
             threads: of the benchmark, at most.
+            earlier: as of ``so_far``, of a part that was measured before this context.
         """
         if self.cpus is None:
             return None
+        others, seconds = (a + b for a, b in zip(self._ended, earlier, strict=True))
+        cpus = max(0.0, others / seconds)
         return {
             "load_average_before": self.before,
-            "other_cpus": self.cpus,
-            "disturbed": is_disturbed(self.cpus, machine["logical_cpus"] or threads, threads),
+            "other_cpus": cpus,
+            "disturbed": is_disturbed(cpus, machine["logical_cpus"] or threads, threads),
         }
 
 

@@ -44,7 +44,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             )  # fmt: skip
         if file.stat().st_size > MAX_BYTES:
             raise BundleRuntimeError(
-                f"the manifest is larger than {MAX_BYTES // 1_000_000} MB", where=str(file)
+                f"the manifest is larger than {MAX_BYTES // 1_000_000} MB",
+                where=str(file),
+                fix=_DAMAGED,
             )
         data = file.read_bytes()
     manifest = _parsed(data, str(file))
@@ -54,13 +56,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"the bundle has format {version}; this runtime reads up to {FORMAT}",
             where=str(file), fix="pip install -U llm_export",
         )  # fmt: skip
-    check_manifest(manifest, str(file))
+    check_manifest(manifest, str(file), fix=_DAMAGED)
     return dict(manifest)
 
 
-def check_manifest(manifest: Any, where: str) -> None:
+_DAMAGED = "copy the bundle again; or llm-export run RECIPE makes one"
+
+
+def check_manifest(manifest: Any, where: str, *, fix: str | None = None) -> None:
     """Raises BundleRuntimeError, naming the key, if the manifest does not match the schema or
     contradicts itself.
+
+    Args:
+        fix: what the error says of a manifest that was read, and not just made.
     """
     with guarded("the manifest is not valid", where=where):
         errors = sorted(_validator().iter_errors(manifest), key=lambda e: list(e.absolute_path))
@@ -68,10 +76,12 @@ def check_manifest(manifest: Any, where: str) -> None:
         key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
         # The message quotes the value, which may be megabytes long.
         raise BundleRuntimeError(
-            f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
+            f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}",
+            where=where,
+            fix=fix,
         )
     for what in _contradictions(manifest):
-        raise BundleRuntimeError(what, where=where)
+        raise BundleRuntimeError(what, where=where, fix=fix)
 
 
 def files_with_a_role(manifest: Mapping[str, Any]) -> set[str]:
@@ -124,7 +134,7 @@ def _parsed(data: bytes, where: str) -> Any:
         json.dumps(manifest, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BundleRuntimeError(
-            f"the manifest is not valid JSON: {str(error)[:200]}", where=where
+            f"the manifest is not valid JSON: {str(error)[:200]}", where=where, fix=_DAMAGED
         ) from None
     return manifest
 

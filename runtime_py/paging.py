@@ -17,21 +17,23 @@ from pathlib import Path
 _MAPS, _STATUS = Path("/proc/self/maps"), Path("/proc/self/status")
 # Unlike MADV_DONTNEED it loses nothing if another thread has meanwhile put memory in that place.
 _MADV_PAGEOUT = 21
+_CAPABILITY_VERSION_3, _CAP_IPC_LOCK = 0x20080522, 14  # linux/capability.h
 
 
 @contextlib.contextmanager
 def pages_on_demand(paths: Sequence[Path]) -> Iterator[None]:
     """Context in which files are mapped; they are not locked in memory afterwards.
 
-    The limit on locked memory (RLIMIT_MEMLOCK) is set to 0 meanwhile. It does not bind privileged
-    processes: what they have locked is unlocked and paged out. On systems other than Linux this
+    The limit on locked memory (RLIMIT_MEMLOCK) is set to 0 meanwhile, and this thread is without
+    the capability that exempts it. Where that is not possible, what has been locked is unlocked and
+    paged out, which the first step then reads from the disk again. On systems other than Linux this
     does nothing.
     """
     if not sys.platform.startswith("linux"):
         yield
         return
     before = locked()
-    with _no_locking():
+    with _no_locking(), _unprivileged():
         yield
     if locked() > before:
         unlock(paths)
@@ -51,6 +53,22 @@ def _no_locking() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
+
+
+@contextlib.contextmanager
+def _unprivileged() -> Iterator[None]:
+    """Context in which this thread's effective capabilities (capabilities(7)) lack CAP_IPC_LOCK."""
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    had = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then their higher halves
+    bit = 1 << _CAP_IPC_LOCK
+    if not hasattr(libc, "capset") or libc.capget(header, had) or not had[0] & bit:
+        yield
+        return
+    libc.capset(header, (ctypes.c_uint32 * 6)(had[0] & ~bit, *had[1:]))
+    try:
+        yield
+    finally:
+        libc.capset(header, had)
 
 
 def locked() -> int:

@@ -27,6 +27,8 @@ class Steering:
         self._sampler, self._budget = sampler, controls.thinking_budget
         self._format = controls.answer_format
         self._opening = self._format.opening
+        # Asked of the first logits; None: it is not asked.
+        self._begin = self._begin_of_reasoning()
         self._forced: list[int] = []
 
     @property
@@ -38,6 +40,9 @@ class Steering:
 
     def __call__(self, logits: Tensor) -> int:
         """logits [V] -> id."""
+        begin, self._begin = self._begin, None
+        if begin is not None and begin == int(self._sampler.probabilities(logits).argmax()):
+            self._forced = [begin]
         return self._sampler.take(self._forced.pop(0)) if self.forces else self._sampler(logits)
 
     def forced(self) -> int | None:
@@ -49,6 +54,16 @@ class Steering:
         """Whether nothing can follow."""
         return self._sampler.finished
 
+    def _begin_of_reasoning(self) -> int | None:
+        """The token with which a model may begin reasoning before the opening of its answer, if
+        the prompt does not. As in vLLM, what an answer has to be holds after its reasoning."""
+        reasoning = self._format.reasoning
+        if not self._opening or self._format.opened or reasoning is None:
+            return None
+        begin = self._tokenizer.encode(reasoning.begin, raw=False)
+        # The first of several tokens may begin other texts, too.
+        return begin[0] if len(begin) == 1 else None
+
     def _due(self) -> list[int]:
         """The tokens that have to follow now."""
         reasoning = self._format.reasoning
@@ -57,7 +72,7 @@ class Steering:
                 return []
             said, self._budget = EARLY if self._budget else "", None
             return self._tokenizer.encode(said + reasoning.end + reasoning.after, raw=False)
-        if self._opening and self._parser.fresh:
+        if self._opening and self._parser.fresh and self._begin is None:
             opening, self._opening = self._opening, ""
             return self._tokenizer.encode(opening, raw=False)
         return []

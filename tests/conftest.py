@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import hashlib
+import logging
 import os
 import pickle
 import shutil
@@ -25,6 +26,7 @@ from llm_export.checkpoints.cache import VARIABLE
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.stage_cache.settings import SIZE
+from runtime_py.threads import set_threads
 
 REPO = Path(__file__).parent.parent
 FAST = ("benchmark=off", "verify.positions=200", "deploy.questions=[Hello?]")
@@ -40,9 +42,16 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_collection_finish() -> None:
+    # Lower levels are thousands of lines of torch's own under each failure. pytest's log_level
+    # would set this six times in each test, and clear what every logger has cached.
+    logging.getLogger().setLevel(logging.INFO)
     # Tracing a graph makes objects that stay by the thousand: looked at every 700 of them, as is
     # the default, they take a twentieth of an export.
     gc.set_threshold(20_000, 20, 20)
+    if "executorch" in sys.modules:
+        # Before any program is loaded: tiny ones wait for a second thread longer than they compute,
+        # and so do those of the other processes.
+        set_threads(1)
     _freeze()
 
 

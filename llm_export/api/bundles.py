@@ -300,13 +300,18 @@ def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> s
         The adapter's name in the bundle.
 
     Raises:
-        LlmExportError: the adapter does not fit the program, or the name is taken.
+        LlmExportError: there is no such bundle, the adapter does not fit the program, or the name
+            is taken.
     """
     from llm_export.bundle.add_adapter import adapt
     from llm_export.bundle.opened import to_change
     from llm_export.resolve.recipe import resolve
 
     folder = to_change(bundle)
+    with runtime_errors():
+        from runtime_py.bundle import Bundle
+
+        Bundle.open(folder)
     recipe = compose(str(folder / "recipe.yaml")).recipe
     return adapt(folder, resolve(recipe), Path(adapter), name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from llm_export.api.bundles import runtime_errors
@@ -19,7 +20,9 @@ def compare_speed(
     warmup: int | None = None,
     repetitions: int = 2,
     max_seconds: float | None = None,
+    keep: str | Path | None = None,
     progress: Callable[[str], object] = lambda what: None,
+    finished: Callable[[str], object] = lambda what: None,
 ) -> dict[str, Any]:
     """Measure bundles and artifacts of other runtimes in turns, each turn in a process of its own,
     with the ratios of their speeds to those of the first, and confidence intervals.
@@ -31,13 +34,16 @@ def compare_speed(
         rounds: turns of each artifact.
         repetitions: of each combination in a turn; their median counts.
         max_seconds: begin no further round after this time.
+        keep: a file to which each finished turn is added. Turns of the same artifacts, lengths and
+            threads that it has are not measured again, so that an interrupted call can be repeated.
+        progress, finished: called with a line when a turn begins, and when it has ended.
 
     Returns:
         an object that follows ``llm_export/runtimes/speeds.schema.json``. An artifact whose runtime
         is missing, or which fails, says so in ``skipped``.
 
     Raises:
-        RecipeError: an artifact is none, or there is no such runtime.
+        RecipeError: an artifact is none, there is no such runtime, or ``keep`` is another file.
         BundleError: an argument is wrong, or the lengths do not fit a bundle's context.
         LlmExportError: none of them runs.
     """
@@ -55,5 +61,7 @@ def compare_speed(
             warmup=warmup,
             repetitions=repetitions,
             max_seconds=max_seconds,
+            keep=keep,
             progress=progress,
+            finished=finished,
         )

@@ -12,6 +12,7 @@ from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
 
 CAPABILITIES = Capabilities(
     dynamic_shapes=False,
+    integers_throughout=True,
     attention=("static_io",),
     # Delegates contain their weights, so a prefill method would store the weights twice.
     prefill_length=1,

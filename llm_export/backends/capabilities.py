@@ -34,6 +34,8 @@ class Capabilities:
             none, so that a mixture of experts computes the selected experts only.
         holds_state: attention kinds whose caches delegates take over, so that a program cannot give
             them out.
+        integers_throughout: whether the quantizer of static schemes quantizes every operator, so
+            that a product that is computed at run time is rounded, too.
         on_arm: whether the C++ libraries of ExecuTorch's wheel for aarch64 run its programs.
         forms: names from ``transforms.delegate_forms`` that let delegates take more of a layer.
     """
@@ -50,6 +52,7 @@ class Capabilities:
     repeats: bool = False
     active_experts: bool = False
     holds_state: tuple[str, ...] = ()
+    integers_throughout: bool = False
     on_arm: bool = False
     forms: tuple[str, ...] = ()
 
@@ -83,6 +86,7 @@ def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
         repeats=all(c.repeats for c in chain),
         active_experts=all(c.active_experts for c in chain),
         holds_state=tuple({kind: None for c in chain for kind in c.holds_state}),
+        integers_throughout=any(c.integers_throughout for c in chain),
         on_arm=all(c.on_arm for c in chain),
         forms=_common([c.forms for c in chain]),
     )

@@ -68,6 +68,7 @@ BACKEND = DeclaredBackend(
     description="Arm Cortex-M microcontrollers, by CMSIS-NN",
     capabilities=Capabilities(
         dynamic_shapes=False,
+        integers_throughout=True,
         attention=("static_io",),
         delegates=False,
         prefill_length=1,

@@ -61,6 +61,7 @@ BACKEND = DeclaredBackend(
     delegate="NeuropilotBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
+        integers_throughout=True,
         attention=("static_io", "plain"),
         # Its compiler runs with relaxed float32 precision.
         computes_in="float16",

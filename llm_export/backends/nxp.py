@@ -71,6 +71,7 @@ BACKEND = DeclaredBackend(
     delegate="NeutronBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
+        integers_throughout=True,
         attention=("static_io", "plain"),
         prefill_length=1,
     ),

@@ -116,6 +116,7 @@ BACKEND = DeclaredBackend(
     delegate="QnnBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
+        integers_throughout=True,
         attention=("static_io", "plain"),
         token_dtype="int32",
         computes_in="float16",

@@ -57,6 +57,7 @@ BACKEND = DeclaredBackend(
     delegate="EnnBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
+        integers_throughout=True,
         attention=("static_io", "plain"),
         computes_in="float16",
         prefill_length=1,

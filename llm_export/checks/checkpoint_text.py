@@ -12,7 +12,7 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
 from llm_export.models.task import definition_of, task_of, task_options
-from llm_export.predict.cost import calibrates
+from llm_export.predict.calibration import calibrates
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.quantization.calibration import calibration_ids
 from llm_export.stages.verification.source_check import TOOL

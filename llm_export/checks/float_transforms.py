@@ -12,6 +12,7 @@ from llm_export.config.quant_schema import RotateConfig
 from llm_export.config.schema import AdapterMode
 from llm_export.errors import Problem
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.resolve.rotations import ROUNDED, rounds_products
 
 _DONE = {"smooth": "smoothed", "awq": "scaled by AWQ", "rotate": "rotated"}
 _WHAT = {
@@ -51,7 +52,11 @@ def findings(resolved: ResolvedRecipe) -> list[Problem]:
             )
         )
     if "rotate" in definition.transforms:
-        found += _rotation(resolved, definition.rotation_refusals(recipe))
+        refusals = dict(definition.rotation_refusals(recipe))
+        asked = recipe.quant.rotate
+        if asked is not None and asked.r4 is not None and rounds_products(recipe):
+            refusals.setdefault("r4", ROUNDED)
+        found += _rotation(resolved, refusals)
     return found
 
 

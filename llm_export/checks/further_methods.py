@@ -14,6 +14,7 @@ from llm_export.predict.model_shapes import shapes_of
 from llm_export.quant.layer_spec import matches
 from llm_export.quant.schemes import SCHEMES, Flow, refusal
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.verification.picture_text import slots
 
 
 def unknown_method_backends(recipe: Recipe) -> list[Problem]:
@@ -96,8 +97,6 @@ def image_fits(resolved: ResolvedRecipe) -> Iterator[Problem]:
     images = resolved.definition.images(recipe)
     if images is None:
         return
-    from llm_export.stages.verification.seeing import slots  # imports torch
-
     tokens, context = images.tokens, filled(recipe.runtime.context_length)
     needed = slots(tokens) if recipe.verify.enabled else tokens + 1
     if context < needed:

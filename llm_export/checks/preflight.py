@@ -9,6 +9,7 @@ from llm_export.checkpoints.hub import cached_snapshot
 from llm_export.checks.arm import arm_note
 from llm_export.checks.problem import Problem
 from llm_export.checks.rules import find_problems
+from llm_export.checks.scaled_groups import group_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.free_memory import available_memory
@@ -56,13 +57,14 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
         _look_at_model(recipe, found, build=build)
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
-        found.expected = predict(found.resolved)
+        found.expected = predict(found.resolved, build=build)
         if build or found.resolved.definition.outline is None:
             found.program = program_bytes(found.resolved)
         else:
             found.notes.append("its matrices and size are looked at without --quick")
         found.notes += filter(None, [arm_note(found.resolved)])
         if build:
+            found.problems += group_problems(found.resolved)
             _look_at_tokenizer(found.resolved.recipe, found)
         sound = out is None or _look_at_output(found, out)
         if out is not None and sound:

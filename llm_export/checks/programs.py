@@ -8,7 +8,7 @@ from llm_export.checks.lengths import context_problems
 from llm_export.config.quant_schema import CacheDtype, TiedKind
 from llm_export.config.schema import AttentionKind, KVCacheKind, LogitsKind
 from llm_export.errors import Problem, did_you_mean, excerpt
-from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding import ROUNDERS, needs_of
 from llm_export.quant.rounding.base import Needs
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -85,7 +85,7 @@ def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
     if resolved.task.reads_text:
         return
     method = quant.rounding.method
-    if method in ROUNDERS and ROUNDERS.get(method).needs is Needs.products:
+    if method in ROUNDERS and needs_of(method) is Needs.products:
         yield "calibration", "quant.rounding.method", "quant.rounding.method=minmax"
     for index, rule in enumerate(quant.rules):
         if rule.outliers:

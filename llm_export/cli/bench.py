@@ -8,6 +8,7 @@ llm-export bench outputs/smollm2_135m_xnnpack_8da8w --threads 1,2 --format csv
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --sustained 60
 llm-export bench outputs/minilm_l6_xnnpack_8da8w               texts a second: its task's figures
 llm-export bench FIRST_BUNDLE SECOND_BUNDLE model.gguf@ENVIRONMENT/bin/python
+llm-export bench A B --resume turns.jsonl     interrupt it, and repeat it to go on
 
 Lengths, depths and threads may be lists: every combination is measured. Several artifacts are
 measured in turns and compared with the first: bundles, .gguf files (llama.cpp), folders of ONNX
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_arguments(parser, "5; 2 a turn of several artifacts")
     parser.add_argument("--rounds", type=int, metavar="N",
                         help="turns of each of several artifacts; default 5")  # fmt: skip
+    parser.add_argument("--resume", type=Path, metavar="FILE",
+                        help="add each finished turn of several artifacts to FILE, and go on from "
+                             "those in it")  # fmt: skip
     add_adapter(parser)
     add_target(parser)
 
@@ -76,10 +80,9 @@ def _is_bundle(text: str) -> bool:
 
 
 def _of_one(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
-    if options.rounds is not None:
-        raise RecipeError(
-            "--rounds are of several artifacts", where="bench", fix="--repetitions, or name another"
-        )
+    for name, fix in (("rounds", "--repetitions, or name another"), ("resume", "--json > FILE")):
+        if getattr(options, name) is not None:
+            raise RecipeError(f"--{name} is of several artifacts", where="bench", fix=fix)
     (bundle,), settings = options.artifacts, {**settings, "adapter": options.adapter}
     return bench_on_target(options, bundle, settings) or api.bench(
         bundle, progress=arguments.show_progress, **settings
@@ -95,4 +98,7 @@ def _of_several(options: argparse.Namespace, settings: dict[str, Any]) -> dict[s
     settings.pop("sustained", None)
     if options.rounds is not None:
         settings["rounds"] = options.rounds
-    return api.compare_speed(options.artifacts, progress=arguments.show_progress, **settings)
+    return api.compare_speed(
+        options.artifacts, keep=options.resume, progress=arguments.show_turn,
+        finished=arguments.show_finished, **settings,
+    )  # fmt: skip

@@ -5,11 +5,14 @@ llm-export ls recipes         or models, quants, backends, runtimes, ...: with d
                               who brings each, if not llm_export: a plugin, a folder, or where
                               `llm-export get` fetched it from
 llm-export ls plugins         what extends this program; llm-export doctor tries it out
+llm-export ls backends --json for programs: {KIND: [{name, text, origin}]}
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 
 from llm_export import api
 from llm_export.api import KINDS, Row
@@ -23,10 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", help=", ".join(KINDS))
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> None:
-    for listing in api.ls(options.what, options.config_dir):
+    found = api.ls(options.what, options.config_dir)
+    if options.json:
+        print(
+            json.dumps({one.kind: [asdict(row) for row in one.rows()] for one in found}, indent=2)
+        )
+        return
+    for listing in found:
         kind, names = listing.kind, listing.names
         if options.what is None and len(names) > MANY:
             print(f"{kind} (llm-export ls {kind} describes them)")

@@ -12,7 +12,7 @@ from importlib import resources
 from importlib.abc import Traversable
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -50,7 +50,7 @@ from llm_export.config.recipe_source import (
 )
 from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
-from llm_export.config.schema_nodes import schema_nodes, store_schema
+from llm_export.config.schema_nodes import store_schema, typed
 from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.config.settled import require_name, require_settled
 from llm_export.config.unknown_recipe import unknown_recipe
@@ -377,7 +377,7 @@ class Composer:
         refuse_code(OmegaConf.to_container(cfg, resolve=False))
         messages.refuse_unknown(overrides)
         with messages.translated(self, overrides):
-            cfg = cast("DictConfig", OmegaConf.unsafe_merge(schema_nodes(), cfg))
+            cfg = typed(cfg)
             for key in LISTS:
                 rules = OmegaConf.select(cfg, key)
                 if rules is not None:

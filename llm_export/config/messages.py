@@ -48,8 +48,9 @@ def translated(composer: Composing, overrides: Sequence[str]) -> Iterator[None]:
     except LlmExportError:
         raise
     except _GroupRule as error:
-        key, _, rule = str(error).partition(": ")
-        raise RecipeError(rule, where=key) from None
+        place, _, rule = str(error).partition(": ")
+        what, _, fix = rule.partition("\n")
+        raise RecipeError(what, where=place, fix=fix or _explained(place)) from None
     except Exception as error:  # Hydra raises a dozen types here, antlr's among them
         raise _translate(error, composer, overrides) from error
 
@@ -116,6 +117,13 @@ def _in_plain_words(message: str) -> str:
         return f"'{number[1]}' is not {_KINDS[number[2]]}"
     truth = re.match(r"Value '(.*)' is not a valid bool", message)
     return f"'{truth[1]}' is not true or false" if truth else message
+
+
+def _explained(place: str) -> str | None:
+    """The command that explains the key of ``key=value``, if it is one of the schema's."""
+    key = place.partition("=")[0]
+    known = key.rpartition(".")[2] in keys_of(key.rpartition(".")[0])
+    return f"llm-export explain {key}" if known and "[" not in key else None
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -8,10 +8,12 @@ from enum import Enum
 from llm_export.config.name_patterns import require_pattern
 
 
-def require(ok: bool, key: str, rule: str, value: object) -> None:
-    """Raise ValueError unless ``ok``, in the form that the composer translates for the user."""
+def require(ok: bool, key: str, rule: str, value: object, fix: str | None = None) -> None:
+    """Raise ValueError unless ``ok``, in the form that the composer translates for the user: key,
+    value and rule, then, in a line of its own, what to state instead if the rule does not say."""
     if not ok:
-        raise ValueError(f"{key}={value}: {rule}")
+        said = str(value).lower() if isinstance(value, bool) else value
+        raise ValueError(f"{key}={said}: {rule}" + (f"\n{fix}" if fix else ""))
 
 
 def require_length(group: object, key: str, at_least: int = 1) -> None:

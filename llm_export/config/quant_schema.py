@@ -184,7 +184,7 @@ class RotateConfig:
     def __post_init__(self) -> None:
         rotates = self.r1 is not False or self.r2 or self.r4 is not None
         what = "nothing to rotate: r1 or r2 must be true, or r4 set"
-        require(rotates, "rotate.r1", what, False)
+        require(rotates, "rotate.r1", what, False, "quant.rotate=null, which rotates nothing")
         require(self.r4 is None or self.r4 > 1, "rotate.r4", "must be at least 2", self.r4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -40,9 +41,16 @@ class Place:
                 yield f"{group}/{file.stem}" if group else file.stem
 
 
-def own_places() -> list[Place]:
+@functools.cache
+def own_places() -> tuple[Place, ...]:
     """The shipped options and recipes."""
-    return [_package(OWN, f"pkg://llm_export.{part}") for part in ("conf", "recipes")]
+    return tuple(_package(OWN, f"pkg://llm_export.{part}") for part in ("conf", "recipes"))
+
+
+@functools.cache
+def _own_names(place: Place) -> tuple[str, ...]:
+    # Each composition asks; they stay as they are while a process runs.
+    return tuple(sorted(place.names()))
 
 
 def plugin_places(config_dir: str | None) -> list[Place]:
@@ -71,7 +79,7 @@ def clashes(places: Sequence[Place], beside: Path | None = None) -> list[Clash]:
         if folder in seen:
             continue
         seen.add(folder)
-        for name in sorted(place.names()):
+        for name in _own_names(place) if place in own_places() else sorted(place.names()):
             former = first.setdefault(name, place.origin)
             if former is not place.origin or name in _RESERVED:
                 group, _, option = name.rpartition("/")

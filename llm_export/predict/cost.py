@@ -12,17 +12,15 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 
-from llm_export.config.schema import Recipe, filled
+from llm_export.config.schema import CheckpointConfig, Recipe, filled
+from llm_export.models.task import task_of
+from llm_export.predict.calibration import work
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of, with_instructions
-from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
 
 MEMORY_MAPPED_ABOVE = 1 << 30
 """Bytes of a float model that ``llm_export.memory`` keeps in files."""
-
-_PASSES = {"mse": 1, "gptq": 2}
-"""Rounding method -> its passes over the calibration text."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,18 @@ def predict(
     stages: Iterable[str] | None = None,
     *,
     runs_here: bool | None = None,
+    build: bool = True,
 ) -> Prediction | None:
-    """None where the model's shapes are not known before it is loaded (the generic tier).
+    """None where ``sizes_of`` knows no sizes.
 
     Args:
         stages: names of those that will run; None is all.
         runs_here: whether the program runs on the machine of the run; None: on this one, if it
             can.
+        build: see ``sizes_of``.
     """
     recipe = resolved.recipe
-    sizes = sizes_of(resolved)
+    sizes = sizes_of(resolved, build=build)
     if sizes is None:
         return None
     if runs_here is None:
@@ -95,53 +95,41 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
     resident = 0 if _is_memory_mapped(sizes) else sizes.floats
     answers = runs_here and bool(recipe.deploy.questions)
     compared = answers and not skipped_because(recipe, sizes.parameters)
+    task, spoken = task_of(recipe.model), answer_tokens(recipe) * len(recipe.deploy.questions)
     asked = sizes.parameters / 1e9 if compared else 0.0  # the float model answers questions
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
-        "scaled": sizes.parameters / 1e9 * _scaled(recipe),
-        "refined": sizes.columns / 1e6 * _refining(recipe),
-        "calibrated": sizes.parameters / 1e9 * _calibrated(recipe),
-        "searched": sizes.parameters / 1e9 * (recipe.quant.rounding.method != "minmax"),
+        **work(recipe, sizes.choices, text=task.reads_text),
+        "unpacked": sizes.parameters / 1e9 * _is_packed(recipe.checkpoint),
         "resident": resident / 1e9,
+        "held": min(sizes.floats, MEMORY_MAPPED_ABOVE) / 1e9,
         "largest": sizes.largest * 4 / 1e9,
+        "mapped": 0.0 if resident else sizes.largest * 4 / 1e9,
+        "compared": resident / 1e9 * any((recipe.quant.smooth, recipe.quant.awq)),
+        "probabilities": sizes.vocabulary * 4 / 1e9 * _measured_tokens(recipe),
         "program": sizes.constants / 1e9,
         "lowered": float(sizes.lowered * sizes.methods),
         "layers": float(sizes.layers * sizes.methods),
+        "products": sizes.linears * sizes.lowered / max(sizes.layers, 1) * sizes.methods,
+        "read": 0.0 if task.decodes else sizes.parameters / 1e9,
         "verified": sizes.parameters / 1e9 * positions,
         "evaluated": sizes.parameters / 1e9 * _evaluated(recipe),
         "asked": asked,
-        "answered": asked * answer_tokens(recipe) * len(recipe.deploy.questions),
+        "spoken": sizes.parameters / 1e9 * spoken * answers,
+        "answered": asked * spoken,
     }
 
 
-def calibrates(recipe: Recipe) -> bool:
-    """Whether a run reads the calibration text."""
-    static = any(SCHEMES[r.scheme].flow is Flow.pt2e for r in recipe.quant.rules)
-    counted = recipe.quant.head_split  # how much of the text its first part is
-    return bool(static or recipe.quant.auto or counted or _scaled(recipe) or _calibrated(recipe))
+def _measured_tokens(recipe: Recipe) -> int:
+    """Tokens of which automatic mixed precision holds all probabilities."""
+    return 0 if recipe.quant.auto is None else recipe.quant.auto.tokens
 
 
-def _scaled(recipe: Recipe) -> int:
-    """Calibration tokens times passes over them, for what scales channels."""
-    quant = recipe.quant
-    passes = int(quant.smooth is not None) + (quant.awq.steps + 2 if quant.awq else 0)
-    return passes * quant.calibration.tokens
-
-
-def _refining(recipe: Recipe) -> int:
-    """Steps of gradient descent on the scales of smoothing."""
-    smooth = recipe.quant.smooth
-    return 0 if smooth is None else smooth.steps
-
-
-def _calibrated(recipe: Recipe) -> int:
-    """Calibration tokens times passes over them, for outlier channels and rounding."""
-    quant = recipe.quant
-    passes = int(any(rule.outliers for rule in quant.rules))
-    if quant.rules:
-        passes += _PASSES.get(quant.rounding.method, 0)
-    return passes * quant.calibration.tokens
+def _is_packed(source: CheckpointConfig) -> bool:
+    """Whether the weights are integers that are read as floats."""
+    place = source.path or (source.package.member if source.package else "")
+    return place.endswith(".gguf")
 
 
 def _evaluated(recipe: Recipe) -> int:

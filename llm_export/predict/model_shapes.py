@@ -29,6 +29,11 @@ def has_known_layers(recipe: Recipe) -> bool:
     return definition_of(recipe.model).name == _FAST
 
 
+def is_of_family(recipe: Recipe) -> bool:
+    """Whether a family here builds its model, a decoder or another."""
+    return recipe.model.definition == _FAST
+
+
 def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:
     """None where the model is not of the fast tier.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
-from llm_export.predict.model_shapes import decoder_shapes, shapes_of
+from llm_export.predict.model_shapes import decoder_shapes, is_of_family, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
 from llm_export.quant.layer_spec import (
     LayerQuantSpec,
@@ -17,7 +17,7 @@ from llm_export.quant.layer_spec import (
     matches,
     one_for_both,
 )
-from llm_export.quant.schemes import SCHEMES, Flow
+from llm_export.quant.schemes import Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -46,37 +46,48 @@ class Sizes:
     largest: int
     """Values of the largest matrix."""
     vocabulary: int
-    columns: int
-    """Inputs of all products that round weights and inputs."""
+    choices: tuple[LayerQuantSpec, ...]
+    """What the rules choose for each matrix."""
 
 
-def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
-    """None where the model is not of the fast tier, whose layers alone are known beforehand.
+def sizes_of(resolved: ResolvedRecipe, *, build: bool = True) -> Sizes | None:
+    """None where the layers are not known beforehand: those of models that the libraries build,
+    and of tasks that nothing calibrates.
+
+    Args:
+        build: whether to build a model without values, of an encoder, which imports torch.
 
     Raises:
         CheckpointError: the model's option is not understood.
     """
     recipe, model = resolved.recipe, decoder_shapes(resolved)
-    if model is None:
+    known = resolved.task.calibrates and is_of_family(recipe)
+    shapes = model or (shapes_of(resolved) if build and known else None)
+    if shapes is None:
         return None
-    choices = resolve_rules(model, resolved)
+    choices = resolve_rules(shapes, resolved)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
+    kinds = _kinds(choices) if model is None else [repr(kind) for kind in model.kinds]
     return Sizes(
-        parameters=model.parameters,
-        constants=_constants(model, recipe, choices),
-        floats=4 * (model.parameters + model.tables),
-        caches=cache_bytes(model, resolved, choices),
-        layers=model.layers,
-        lowered=_lowered(model, resolved, choices),
+        parameters=shapes.parameters,
+        constants=_constants(shapes, recipe, choices),
+        floats=4 * (shapes.parameters + shapes.tables),
+        caches=0 if model is None else cache_bytes(model, resolved, choices),
+        layers=len(kinds),
+        lowered=_lowered(kinds, resolved, choices),
         methods=len(resolved.methods.lengths),
         linears=len(products),
         quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
-        largest=max(m.count for m in model.matrices),
-        vocabulary=model.vocab_size,
-        columns=sum(
-            c.shape[1] for c in products if c.on_grid and SCHEMES[c.scheme].dynamic_activations
-        ),
+        largest=max(m.count for m in shapes.matrices),
+        vocabulary=shapes.vocab_size,
+        choices=tuple(choices),
     )
+
+
+def _kinds(choices: Sequence[LayerQuantSpec]) -> list[str]:
+    """Of an encoder, whose layers are alike."""
+    layers = [layer for c in choices if (layer := layer_of(c.name)) is not None]
+    return [""] * (1 + max(layers, default=-1))
 
 
 def program_bytes(resolved: ResolvedRecipe) -> int | None:
@@ -196,27 +207,29 @@ def cache_bytes(
 
 
 def _lowered(
-    model: DecoderShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
+    layers: Sequence[str], resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
 ) -> int:
     """Number of layers to lower: one for each distinct layer with its two neighbours, if layers
-    are cloned; otherwise all."""
+    are cloned; otherwise all.
+
+    Args:
+        layers: what each is, beside its schemes.
+    """
     recipe = resolved.recipe
     static = any(c.flow is Flow.pt2e for c in choices)
     separate = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.separate
     able = resolved.capabilities.repeats
     whole = recipe.backend.etrecord or not recipe.backend.repeat_layers
     if whole or static or separate or not able:
-        return model.layers
+        return len(layers)
     schemes: dict[int, list[tuple[str, str, int | None]]] = {}
     for choice in choices:
         index, name = layer_of(choice.name), choice.name.split(".", 2)[-1]
         if index is not None:
             schemes.setdefault(index, []).append((name, choice.scheme, choice.group_size))
-    kinds: list[Hashable] = [
-        (layer, tuple(schemes[i])) for i, layer in enumerate(map(repr, model.kinds))
-    ]
+    kinds: list[Hashable] = [(layer, tuple(schemes.get(i, []))) for i, layer in enumerate(layers)]
     around = [None, *kinds, None]
-    return min(model.layers, len(set(zip(around, around[1:], around[2:], strict=False))))
+    return min(len(layers), len(set(zip(around, around[1:], around[2:], strict=False))))
 
 
 def checkpoint_bytes(source: CheckpointConfig, parameters: int) -> int:

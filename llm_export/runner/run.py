@@ -12,7 +12,7 @@ from typing import Any
 from llm_export.checkpoints.cache import cache_note
 from llm_export.checkpoints.locate import locate
 from llm_export.errors import LlmExportError
-from llm_export.memory import memory_mapping, release_memory
+from llm_export.memory import memory_mapping, release_grown
 from llm_export.pipeline.artifacts import Reported, Start
 from llm_export.pipeline.console import Progress, Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
@@ -224,7 +224,7 @@ class Run:
                 session.keep(stage, artifact, entry)
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # somebody's doing
                 record.write()
-            release_memory(always=True)
+            release_grown()
             reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
             compare(record)
             yield Step(stage.name, number, total, False, entry.seconds, partial(_same, artifact))

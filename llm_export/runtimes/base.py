@@ -19,13 +19,16 @@ class Runtime(Protocol):
 
         prefill(ids, depth) -> seconds until the token after ``ids`` is known, with the first
             ``depth`` of them in the caches already
-        decode(ids, count) -> seconds for ``count`` tokens after the first one that follows ``ids``
+        decode(ids, count) -> seconds for ``count`` tokens after the first one that follows ``ids``;
+            called right after ``prefill`` of the same list, whose caches it may go on from
         generated(ids, count) -> seconds until ``count`` tokens after ``ids`` are known, with empty
             caches: of a runtime that returns all tokens at once
 
     Attributes:
         package: what ``pip install`` takes.
         vocabulary: token ids; without it, ids are below 30,000.
+        differences: whether ``prefill`` at a depth is the difference of two times; by ``generated``
+            it always is.
     """
 
     package: str

@@ -27,16 +27,16 @@ class Timed:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        self._whole = not hasattr(runtime, "prefill")
+        self.whole = not hasattr(runtime, "prefill")
 
     def prefill(self, ids: list, depth: int) -> float:
-        if not self._whole:
+        if not self.whole:
             return float(self._runtime.prefill(ids, depth))
         before = self._runtime.generated(ids[:depth], 1) if depth else 0.0
         return float(self._runtime.generated(ids, 1) - before)
 
     def decode(self, ids: list, count: int) -> float:
-        if not self._whole:
+        if not self.whole:
             return float(self._runtime.decode(ids, count))
         first = self._runtime.generated(ids, 1)
         return float(self._runtime.generated(ids, 1 + count) - first)
@@ -49,7 +49,12 @@ def measured(request: dict) -> dict:
     started = time.perf_counter() - begin
     timed, vocabulary = Timed(runtime), getattr(runtime, "vocabulary", _VOCABULARY)
     tests = [_test(timed, vocabulary, *case, request=request) for case in request["cases"]]
-    return {"start_seconds": started, "peak_memory_bytes": _peak(), "tests": tests}
+    return {
+        "start_seconds": started,
+        "peak_memory_bytes": _peak(),
+        "tests": tests,
+        "differences": timed.whole or getattr(kind, "differences", False),
+    }
 
 
 def _test(

@@ -33,7 +33,6 @@ class LlamaCpp:
         return time.perf_counter() - start
 
     def decode(self, ids: list[int], count: int) -> float:
-        self.prefill(ids, 0)
         start = time.perf_counter()
         for _ in range(count):
             self.model.eval([self.model.sample(temp=0.0)])

@@ -26,9 +26,7 @@ class OnnxRuntimeGenAI:
         body = json.loads((path / "genai_config.json").read_text(encoding="utf-8"))
         self.vocabulary = int(body["model"]["vocab_size"])
 
-    def start(self, ids: list[int], depth: int = 0) -> tuple[Any, float]:
-        """(generator, seconds until the token after ``ids`` is known, with ``depth`` of them fed
-        before)"""
+    def prefill(self, ids: list[int], depth: int) -> float:
         parameters = self.library.GeneratorParams(self.model)
         parameters.set_search_options(
             max_length=self.context, min_length=self.context, do_sample=False
@@ -39,16 +37,13 @@ class OnnxRuntimeGenAI:
         begin = time.perf_counter()
         generator.append_tokens(ids[depth:])
         generator.generate_next_token()
-        return generator, time.perf_counter() - begin
-
-    def prefill(self, ids: list[int], depth: int) -> float:
-        return self.start(ids, depth)[1]
+        self.generator: Any = generator
+        return time.perf_counter() - begin
 
     def decode(self, ids: list[int], count: int) -> float:
-        generator, _ = self.start(ids)
         start = time.perf_counter()
         for _ in range(count):
-            generator.generate_next_token()
+            self.generator.generate_next_token()
         return time.perf_counter() - start
 
 

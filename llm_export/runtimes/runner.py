@@ -12,6 +12,7 @@ from typing import Any
 
 class Runner:
     package = "executorch"
+    differences = True
 
     @staticmethod
     def accepts(path: Path) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from llm_export.errors import LlmExportError
 from llm_export.metrics.ratio import paired_ratio
 from llm_export.runtimes.artifact import Artifact
-from llm_export.runtimes.turns import Request, Turns, take_turns
+from llm_export.runtimes.kept import KeptTurns
+from llm_export.runtimes.turns import Progress, Request, Turns, take_turns
 from runtime_py.benchmark.plan import Case, cases, numbers, wanted
 from runtime_py.benchmark.spread import spread
 from runtime_py.bundle import Bundle
@@ -33,7 +35,9 @@ def measure_speeds(
     warmup: int | None = None,
     repetitions: int = 2,
     max_seconds: float | None = None,
-    progress: Callable[[str], object] = lambda what: None,
+    keep: str | Path | None = None,
+    progress: Progress = lambda what: None,
+    finished: Progress = lambda what: None,
 ) -> dict[str, Any]:
     """Measure each artifact once a round, in turns, and compare it with the first that runs.
 
@@ -42,9 +46,12 @@ def measure_speeds(
         threads: None: the processors that this process may use.
         repetitions: of each combination in a turn; their median counts.
         max_seconds: begin no further round after this time.
+        keep: a file of turns (``KeptTurns``): those in it are not measured again.
+        progress, finished: called when a turn begins and ends.
 
     Raises:
         LlmExportError: none of them runs.
+        RecipeError: ``keep`` is another file.
         BundleRuntimeError: an argument is wrong, or a combination that was asked for does not fit
             the context of a bundle.
     """
@@ -55,11 +62,12 @@ def measure_speeds(
     plan, notes = cases(asked, _context(artifacts))
     counts = asked.threads or (usable_processors(),)
     until = math.inf if max_seconds is None else time.perf_counter() + max_seconds
+    kept = KeptTurns(keep)
     with OtherLoad() as load:
         groups = [
             (count, take_turns(
                 artifacts, Request(tuple(plan), count, warmup, repetitions), rounds=rounds,
-                until=until, progress=progress,
+                load=load, kept=kept, until=until, progress=progress, finished=finished,
             ))
             for count in counts
         ]  # fmt: skip
@@ -71,11 +79,11 @@ def measure_speeds(
     return {
         "schema_version": SCHEMA_VERSION,
         "machine": machine,
-        "conditions": load.conditions(machine, max(counts)),
+        "conditions": load.conditions(machine, max(counts), kept.others),
         "rounds": max(len(one.found) for _, turns in groups for one in turns),
         "repetitions": repetitions,
         "artifacts": [_described(at, groups, plan) for at in range(len(artifacts))],
-        "notes": notes,
+        "notes": [*notes, *_differences(groups, plan)],
     }  # fmt: skip
 
 
@@ -87,6 +95,18 @@ def _context(artifacts: Sequence[Artifact]) -> int | None:
 
 
 Groups = Sequence[tuple[int, Sequence[Turns]]]
+
+
+def _differences(groups: Groups, plan: Sequence[Case]) -> list[str]:
+    """A line for each artifact whose speeds of a prompt at a depth are less exact."""
+    if not any(case.depth for case in plan):
+        return []
+    return [
+        f"{one.artifact.label}: a prompt after other tokens is the difference of two times, with "
+        f"and without it, as {one.artifact.runtime} cannot be stopped between them"
+        for one in groups[0][1]
+        if one.found and one.found[0].get("differences")
+    ]
 
 
 def _described(at: int, groups: Groups, plan: Sequence[Case]) -> dict[str, Any]:

@@ -80,10 +80,12 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
             text,
         )  # fmt: skip
         ctx.note(awq_powers=powers)
-    if recipe.quant.head_split:
-        run(split_head(recipe.quant.head_split), text)
     for step in asked_for(recipe):
         run(step)
+    if recipe.quant.head_split:
+        # After a plugin's transforms, which know the head whole.
+        tied = resolved.definition.tied(recipe)
+        run(split_head(recipe.quant.head_split, tied=tied), text)
     summary = ", ".join(changed) or "nothing to do"
     if rows := recipe.quant.head_split:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)

@@ -12,14 +12,20 @@ from llm_export.models.decoder import Decoder
 from llm_export.transforms.base import Transform
 
 
-def split_head(rows: int) -> Transform:
+def split_head(rows: int, *, tied: bool) -> Transform:
     """Args:
     rows: of the first part; fewer than the vocabulary has.
+    tied: whether the rules have parts of the embedding, too.
     """
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, Decoder)
-        tied = model.head.weight is model.embed.weight
+        why = _changed(model, rows, tied)
+        if why is not None:
+            raise PostConditionError(
+                f"{why}, so that its first {rows} rows cannot be taken apart",
+                where="quant.head_split", fix="quant.head_split=0",
+            )  # fmt: skip
         head = SplitHead(model.head, rows)
         if tied:
             table = SplitEmbedding(model.embed, rows)
@@ -33,6 +39,17 @@ def split_head(rows: int) -> Transform:
             raise PostConditionError("the output head is still one matrix")
 
     return Transform("split_head", apply, check)
+
+
+def _changed(model: Decoder, rows: int, tied: bool) -> str | None:
+    """What a transform before this one made of the head that does not let it be split."""
+    if type(model.head) is not nn.Linear:
+        return f"the output head became a {type(model.head).__name__}"
+    if model.head.out_features <= rows:
+        return f"the output head has {model.head.out_features} rows"
+    if tied and model.head.weight is not model.embed.weight:
+        return "the output head and the embedding are no longer one matrix"
+    return None
 
 
 def share_words(rows: int, windows: Sequence[Sequence[int]]) -> str:

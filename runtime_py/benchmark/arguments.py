@@ -68,6 +68,20 @@ def show_progress(what: str) -> None:
         print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)
 
 
+def show_turn(what: str) -> None:
+    """As ``show_progress``; where standard error is no terminal, a line."""
+    if sys.stderr.isatty():
+        show_progress(what)
+    else:
+        print(what, file=sys.stderr, flush=True)
+
+
+def show_finished(what: str) -> None:
+    """Say on standard error, in a line that stays, what has been measured."""
+    end_progress()
+    print(what, file=sys.stderr, flush=True)
+
+
 def end_progress() -> None:
     """Clear the line of ``show_progress``."""
     if sys.stderr.isatty():

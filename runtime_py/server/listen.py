@@ -16,7 +16,7 @@ import uvicorn
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.server.app import application
-from runtime_py.server.loading import loading
+from runtime_py.server.loading import loading, require_bundle
 from runtime_py.server.log import LOGGER
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
@@ -35,6 +35,7 @@ def listen(bundle: str | Path, settings: Settings) -> None:
     serving = Serving(settings, loading(bundle, settings), failed)
     server = _Server(serving)
     with _bound(settings) as listener, _logging():
+        require_bundle(bundle, settings)
         _warn(settings)
         announcing = threading.Thread(
             target=_announce, args=(serving, address(listener)), daemon=True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import EMBED, TRANSCRIBE, task_name
 from runtime_py.errors import ArgumentError
+from runtime_py.foreign import opened
 from runtime_py.foreign.hub import fetched, is_hub_id
 from runtime_py.manifest import MANIFEST
 from runtime_py.packed import is_packed
@@ -28,6 +29,13 @@ def loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM | TaskBu
         return _LOADERS.get(_task(bundle), _llm)(bundle, settings)
 
     return load
+
+
+def require_bundle(bundle: str | Path, settings: Settings) -> None:
+    """Raises BundleRuntimeError if the path is not that of a bundle; one of the hub is not fetched
+    for that."""
+    if not is_hub_id(bundle):
+        opened(bundle, settings.tokenizer)
 
 
 def _task(bundle: str | Path) -> str | None:

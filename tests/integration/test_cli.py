@@ -18,7 +18,11 @@ from quick_run import QUICK
 from llm_export.cli.main import main
 from llm_export.config.compose import Composer
 
-TASKS = ("tiny_embed",)
+KINDS = (
+    "tiny_embed", "smolvlm2_256m", "gemma3_4b", "qwen3_vl_2b", "internvl3_1b",
+    "whisper_tiny", "moonshine_tiny", "flan_t5_small",
+)  # fmt: skip
+"""A model of each kind of task, and of each kind of images."""
 RECIPES = Composer().options("")
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -62,6 +66,9 @@ def test_ls_show_validate_version(cli: Cli) -> None:
     assert described not in listed
     assert described in cli("ls", "models").stdout
     assert "smollm3_3b" not in cli("ls", "backends").stdout
+    machine = json.loads(cli("ls", "quants", "--json").stdout)
+    assert list(machine) == ["quants"]
+    assert {"name", "text", "origin"} == set(machine["quants"][0])
     shown = cli("show", "smollm2_135m_xnnpack_8da8w", "quant=8da4w").stdout
     assert "# quant:      8da4w" in shown
     assert yaml.safe_load(shown)["quant"]["group_size"] == 32
@@ -79,6 +86,8 @@ def test_ls_show_validate_version(cli: Cli) -> None:
         (("rnu",), 2, "did you mean 'run'"),
         (("ls", "backend_s"), 2, "did you mean 'backends'"),
         (("generate", "/etc", "--prompt", "x"), 2, "this is not a bundle"),
+        (("adapt", "/nope", "/x"), 2, "error: there is no such bundle"),
+        (("serve", "/nope", "--port", "0"), 2, "error: there is no such bundle"),
         (("run", "model=tiny", "out=/proc/x"), 2, "cannot be written"),
         (("run", "model=tiny", "checkpoint.path=no.gguf"), 2, "no such checkpoint"),
         (("-sc", "install=dos"), 2, "no completion for 'dos'"),
@@ -88,6 +97,7 @@ def test_mistakes_take_few_lines(cli: Cli, words: tuple[str, ...], code: int, hi
     done = cli(*words)
     assert done.returncode == code, done.stderr
     assert hint in done.stderr
+    assert done.stderr.startswith("error: "), "no progress before it"
     assert "Traceback" not in done.stderr
     if "8da8w" not in hint:
         assert len(done.stderr.strip().splitlines()) <= 3
@@ -99,7 +109,7 @@ def test_quick_verbs_do_not_import_torch(tmp_path: Path) -> None:
         ["ls"], ["show", name], ["--help"], ["validate", name, "--quick"], ["run", "--help"],
         ["explain", "quant.rules"], ["schema", "quant"], ["cp", name, str(copy)],
         ["diff", name, str(copy)], ["validate", "minilm_l6_xnnpack_8da8w", "--quick"],
-        *(["validate", f"model={task}", "--quick"] for task in TASKS),
+        *(["validate", f"model={kind}", "--quick"] for kind in KINDS),
     ]  # fmt: skip
     run_without_torch(lines)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from executorch.runtime import Runtime
-from stage_tools import exported_of
+from stage_tools import beside_eager
 from torch import nn
 
 from llm_export import api
@@ -20,19 +20,13 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import PostConditionError
 from llm_export.pipeline.artifacts import Lowered
-from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import StageRecord
-from llm_export.pipeline.stage import RunContext
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import GridSpec
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, supported
 from llm_export.resolve.recipe import resolve
-from llm_export.stages.lower import lower
 from llm_export.stages.lowering.delegation import HEAVY, require_delegated
-from llm_export.stages.verification.logits import eager_logits
-from runtime_py.program import Program
 
 GROUPS = (None, 32, 64, 128)
 PAIRS = [(b, k, s) for b in BACKENDS for k in ModuleKind for s in SCHEMES]
@@ -125,15 +119,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     composed = api.compose_recipe(None, [*SMALL, f"backend={backend}"]).recipe
     recipe = replace(composed, quant=replace(composed.quant, rules=rules(text)))
     assert find_problems(recipe) == []
-    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
-    with torch.no_grad():
-        exported = exported_of(recipe, ctx)
-    done = lower(exported, resolve(recipe), ctx)
-    program = Program(done.program_file, context_length=32, steps={"forward": 1}, dynamic=False)
-    said = torch.stack([program.step([token])[0, -1] for token in IDS])
-    model = done.transformed.model
-    model.init_buffers()
-    eager = eager_logits(model, IDS)
+    done, said, eager = beside_eager(recipe, IDS, folder)
     return Made(backend, done, done.program_file.stat().st_size, eager, said)
 
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from parity_tools import relative_error, sample_ids
 from torch import Tensor
 
+from llm_export.models.vision.config import GRID
 from llm_export.models.vision.model import VisionLanguageModel
-from llm_export.models.vision.sequences import GRID, sequence_inputs, sequence_logits
+from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
 from llm_export.transforms.attention import require_custom_ops
 from runtime_py.images import Tile
 from runtime_py.vision.program import SeeingProgram

@@ -6,7 +6,9 @@ import os
 import resource
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from llm_export.memory import (
     memory_mapped,
     memory_mapping,
     release,
+    release_grown,
     release_memory,
     released_between,
 )
@@ -71,6 +74,24 @@ def test_released_tensors_take_no_memory(tmp_path: Path) -> None:
         assert resident() - before > size // 2
         release()
         assert resident() - before < size // 8
+
+
+def in_a_cycle(count: int) -> weakref.ref[torch.Tensor]:
+    """Garbage that only a collection finds."""
+    tensor: Any = torch.ones(count)
+    tensor.itself = tensor
+    return weakref.ref(tensor)
+
+
+def test_garbage_is_collected_where_it_is_worth_the_time() -> None:
+    release_memory(always=True)
+    small = in_a_cycle(1)
+    release_grown()
+    assert small() is not None
+    large = in_a_cycle(1 << 25)
+    release_grown()
+    assert large() is None
+    assert small() is None
 
 
 def test_modules_are_released_once_they_are_called(tmp_path: Path) -> None:

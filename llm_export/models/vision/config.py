@@ -10,6 +10,12 @@ from llm_export.models.config import DecoderConfig
 Size = tuple[int, int]
 """Height and width."""
 
+GRID = "token_grid"
+"""Of a config's settings: rows and columns of an image's tokens, where positions count them."""
+
+ROTATE_INSIDE = {"attention_sink"}
+"""Kinds of attention that rotate by the slot of a cache: the cores with ``rotates_inside``."""
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -113,11 +119,22 @@ class VisionConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def takes_step_inputs(config: VisionConfig) -> bool:
-    """Whether its decoder takes any of ``step_inputs``; said without importing torch."""
-    language = config.language
+def takes_step_inputs(language: DecoderConfig, bidirectional: bool) -> bool:
+    """Whether a decoder takes any of ``step_inputs``; said without importing torch."""
     return (
-        config.bidirectional
+        bidirectional
         or any(rope.streams for rope in language.ropes)
         or any(layer.addition is not None for layer in language.layers)
     )
+
+
+def kinds_for(
+    config: DecoderConfig, kinds: tuple[str, ...], bidirectional: bool = False
+) -> tuple[str, ...]:
+    """Those of ``kinds`` of attention that a program with ``step_inputs`` can have: not those that
+    rotate by the slot of a cache, and for ``attend_until`` not those whose masks are inputs.
+    """
+    if not takes_step_inputs(config, bidirectional):
+        return kinds
+    without = {*ROTATE_INSIDE, "static_io"} if bidirectional else ROTATE_INSIDE
+    return tuple(kind for kind in kinds if kind not in without)

@@ -17,7 +17,7 @@ from llm_export.models.definitions.base import (
 )
 from llm_export.models.definitions.findings import built, placed, require_same_model
 from llm_export.models.task import task_options
-from llm_export.models.vision.config import VisionConfig, takes_step_inputs
+from llm_export.models.vision.config import VisionConfig, kinds_for
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.base import VisionFamily, completed, text_family
 
@@ -132,10 +132,6 @@ def _rotation_refusals(recipe: Recipe) -> dict[str, str]:
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     kinds = composable.attention_kinds(text_recipe(recipe), prefill_length)
     config = family_config(recipe)[1]
-    if not takes_step_inputs(config):
-        return kinds
-    from llm_export.models.vision.step_inputs import kinds_for
-
     return kinds_for(config.language, kinds, config.bidirectional)
 
 

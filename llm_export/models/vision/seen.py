@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from llm_export.models.vision.config import GRID
 from llm_export.models.vision.seeing_model import SeeingModel
-from llm_export.models.vision.sequences import GRID, narrowed, sequence_inputs
+from llm_export.models.vision.sequences import narrowed, sequence_inputs
 
 
 class AfterImage(NamedTuple):

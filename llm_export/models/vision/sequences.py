@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from llm_export.models.vision.config import GRID
 from llm_export.models.vision.step_inputs import ATTEND_UNTIL, DEEPSTACK, ROPE_POSITIONS
 
 if TYPE_CHECKING:
     from llm_export.models.vision.seeing_model import SeeingModel
-
-GRID = "token_grid"
-"""Of a config's settings: rows and columns of an image's tokens, where positions count them."""
 
 Part = Sequence[int] | Tensor
 """Token ids, or the pixels of an image [1, C, h, w]."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.config import STREAMS, DecoderConfig
 
 ROPE_POSITIONS, DEEPSTACK, ATTEND_UNTIL = "rope_positions", "deepstack", "attend_until"
@@ -59,19 +58,3 @@ def step_inputs(config: DecoderConfig, bidirectional: bool = False) -> tuple[Ste
     if bidirectional:
         found.append(StepInput(ATTEND_UNTIL, (None,), torch.int64))
     return tuple(found)
-
-
-def kinds_for(
-    config: DecoderConfig, kinds: tuple[str, ...], bidirectional: bool = False
-) -> tuple[str, ...]:
-    """Those of ``kinds`` of attention that a program with ``step_inputs`` can have: not those that
-    rotate by the slot of a cache, and for ``attend_until`` not those whose masks are inputs.
-    """
-    if not step_inputs(config, bidirectional):
-        return kinds
-    without = {"static_io"} if bidirectional else set()
-    return tuple(
-        kind
-        for kind in kinds
-        if kind not in without and not getattr(KINDS[kind].core, "rotates_inside", False)
-    )

@@ -117,7 +117,7 @@ def units_from(
             fixed.append(choice)
             continue
         shape = (choice.shape[0], choice.shape[1])
-        groups.setdefault((_without_experts(choice.name), shape), []).append(choice)
+        groups.setdefault((without_experts(choice.name), shape), []).append(choice)
     units = [
         Unit(name, layer_of(members[0].name), tuple(_options(members, candidates, backend)))
         for (name, _), members in groups.items()
@@ -149,7 +149,7 @@ def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> l
     return [u for u in units if u.name not in (table, head)] + [Unit(head, None, tuple(options))]
 
 
-def _without_experts(name: str) -> str:
+def without_experts(name: str) -> str:
     """layers.3.feed_forward.experts.5.down -> layers.3.feed_forward.experts.*.down"""
     return re.sub(r"\.experts\.\d+\.", ".experts.*.", name)
 
@@ -157,10 +157,14 @@ def _without_experts(name: str) -> str:
 def _options(
     members: Sequence[LayerQuantSpec], candidates: Sequence[QuantRule], backend: str
 ) -> Iterator[Option]:
+    """Options of members of one kind and shape: many thousands, of experts."""
     found: dict[Key, Option] = {}
     for rule in candidates:
-        if all(_may(rule, member, backend) for member in members):
-            option = Option(tuple(_with(rule, member, backend) for member in members))
+        if not _suits(rule, members[0], backend):
+            continue
+        if all(matches(rule, member.name, member.kind) for member in members):
+            made = _with(rule, members[0], backend)
+            option = Option(tuple(replace(made, name=member.name) for member in members))
             found.setdefault(option.key, option)
     if not found:
         yield Option(tuple(members))  # float32
@@ -172,9 +176,10 @@ def _with(rule: QuantRule, member: LayerQuantSpec, backend: str) -> LayerQuantSp
     return layer_quant_spec(rule, None, member.name, member.kind, shape, backend)
 
 
-def _may(rule: QuantRule, member: LayerQuantSpec, backend: str) -> bool:
-    kind, columns = member.kind, member.shape[1]
-    if not matches(rule, member.name, kind) or refusal(backend, kind, rule) is not None:
+def _suits(rule: QuantRule, member: LayerQuantSpec, backend: str) -> bool:
+    """Whether the rule may be applied to weights of this kind and shape."""
+    columns = member.shape[1]
+    if refusal(backend, member.kind, rule) is not None:
         return False
     fits = rule.group_size is None or columns % rule.group_size == 0
     return rule.scheme == "none" or (fits and filled(rule.outliers) < columns)

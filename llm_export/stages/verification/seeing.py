@@ -18,6 +18,7 @@ from llm_export.models.vision.seen import after_image
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.metrics import widened
+from llm_export.stages.verification.picture_text import AFTER, BEFORE
 
 if TYPE_CHECKING:
     from runtime_py.vision.program import SeeingProgram
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _ERROR, _WIDEST, _ROUNDINGS = 2e-3, 0.2, 30
 """The encoder's relative error: for float32, at most, and in roundings of a shorter dtype."""
 _COSINE = 0.95
-_BEFORE, _AFTER = 4, 12
-"""Tokens of the text before a picture, and after it."""
 _NOISE = 1e-6
 """Of the pixels: less than a float32 rounding error per layer, as a different order of sums."""
 
@@ -64,13 +63,8 @@ def sight(model: SeeingModel, text: Sequence[int]) -> Sight:
         text: token ids, some of which are used.
     """
     height, width = model.config.image_size
-    ids = list(text[: _BEFORE + _AFTER])
-    return Sight(pictures(height, width), tuple(ids[:_BEFORE]), tuple(ids[_BEFORE:]))
-
-
-def slots(tokens: int) -> int:
-    """Slots of the KV cache that one picture of so many tokens takes, with its text."""
-    return _BEFORE + tokens + _AFTER
+    ids = list(text[: BEFORE + AFTER])
+    return Sight(pictures(height, width), tuple(ids[:BEFORE]), tuple(ids[BEFORE:]))
 
 
 def pictures(height: int, width: int) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ from llm_export.models.vision.seeing_model import SeeingModel
 from llm_export.models.vision.seen import task_settings
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.logits import in_slices
+from llm_export.stages.verification.picture_text import slots
 from llm_export.stages.verification.seeing import (
     Seen,
     measures,
@@ -24,7 +25,6 @@ from llm_export.stages.verification.seeing import (
     seen_by_model,
     seen_by_program,
     sight,
-    slots,
 )
 from llm_export.tasks.beside_text import BesideText
 

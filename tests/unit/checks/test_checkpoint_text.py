@@ -15,7 +15,7 @@ import pytest
 from llm_export import api
 from llm_export.checks.checkpoint_text import tokenizer_facts
 from llm_export.config.schema import CheckpointConfig, Recipe, VerifyConfig
-from llm_export.predict.cost import calibrates
+from llm_export.predict.calibration import calibrates
 from llm_export.resolve.recipe import resolve
 
 Change = Callable[[Path], object]

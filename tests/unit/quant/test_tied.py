@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from stage_tools import transformed_of
+from tiny_decoder import tiny_decoder
 from torch import Tensor, nn
 
 import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
 from llm_export.errors import RecipeError
-from llm_export.models.build import build_on_meta
 from llm_export.models.contract import LanguageModel
-from llm_export.models.families.llama import from_hf
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
@@ -36,19 +34,6 @@ HEAD4 = QuantRule(scheme="8da4w", kind=ModuleKind.head, group_size=32)
 TABLE4 = QuantRule(scheme="4w", kind=ModuleKind.embedding, group_size=32)
 
 
-def tiny(tied: bool = True) -> Any:
-    words = ["model=tiny", f"model.config.tie_word_embeddings={str(tied).lower()}"]
-    config = from_hf(api.compose_recipe(None, words).recipe.model.config)
-    model = build_on_meta(config, 64, "plain", True).to_empty(device="cpu")
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.05)
-    if tied:
-        model.head.weight = model.embed.weight
-    model.init_buffers()
-    return model
-
-
 def shared(
     model: LanguageModel, *rules: QuantRule, wanted: TiedKind = TiedKind.auto, raw: bool = True
 ) -> tuple[list[LayerQuantSpec], str | None]:
@@ -57,7 +42,7 @@ def shared(
 
 @pytest.mark.parametrize("rules", [(HEAD8, TABLE8), (HEAD4, TABLE4)])
 def test_the_table_has_the_values_of_the_output_matrix(rules: tuple[QuantRule, ...]) -> None:
-    model = tiny()
+    model = tiny_decoder()
     choices, words = shared(model, *rules)
     assert words is not None
     assert words.startswith("stored once")
@@ -98,13 +83,13 @@ def test_the_table_has_the_values_of_the_output_matrix(rules: tuple[QuantRule, .
     ],
 )  # fmt: skip
 def test_what_keeps_them_apart(rules: tuple[QuantRule, ...], raw: bool, words: str) -> None:
-    choices, said = shared(tiny(), *rules, raw=raw)
+    choices, said = shared(tiny_decoder(), *rules, raw=raw)
     assert said is not None
     assert words in said
     assert said.startswith("stored twice")
     assert not [c for c in choices if c.shared_with]
     with pytest.raises(RecipeError, match="cannot be one") as caught:
-        shared(tiny(), *rules, wanted=TiedKind.share, raw=raw)
+        shared(tiny_decoder(), *rules, wanted=TiedKind.share, raw=raw)
     assert words in str(caught.value)
 
 
@@ -114,7 +99,7 @@ def test_delegates_that_store_both_once_take_zero_points() -> None:
         QuantRule(scheme="4w", kind=kind, group_size=32, zero_point=True)
         for kind in (ModuleKind.head, ModuleKind.embedding)
     )
-    model = tiny()
+    model = tiny_decoder()
     for rules, words in [
         ((head, table), "stored once"),
         ((replace(head, zero_point=False), table), "the table has zero points"),
@@ -131,7 +116,7 @@ def test_delegates_that_store_both_once_take_zero_points() -> None:
 
 
 def test_training_of_all_kinds_leaves_them_one() -> None:
-    choices = resolve_rules(model := tiny(), (HEAD8, TABLE8), "xnnpack")
+    choices = resolve_rules(model := tiny_decoder(), (HEAD8, TABLE8), "xnnpack")
     choices = [replace(c, qat=trained_for(c)) if c.on_grid else c for c in choices]
     assert "stored once" in str(share_table(model, choices, TiedKind.auto, raw_weights=True)[1])
     only_head = [c if c.name == "head" else replace(c, qat=None) for c in choices]
@@ -140,7 +125,7 @@ def test_training_of_all_kinds_leaves_them_one() -> None:
 
 
 def test_a_matrix_that_a_delegate_stores_once_is_not_to_be_rescaled() -> None:
-    model, both = tiny(), ("embed", "head")
+    model, both = tiny_decoder(), ("embed", "head")
     head, table = (
         QuantRule(scheme="4w", kind=kind, group_size=32, zero_point=True)
         for kind in (ModuleKind.head, ModuleKind.embedding)
@@ -166,16 +151,18 @@ def test_scaling_leaves_a_matrix_that_a_delegate_stores_once(tmp_path: Path) -> 
 
 
 def test_a_rescaled_matrix_is_stored_apart() -> None:
-    model = tiny()
+    model = tiny_decoder()
     model.head.weight = nn.Parameter(model.head.weight * 2)
     assert "has rescaled the output matrix" in str(shared(model, HEAD8, TABLE8)[1])
 
 
 def test_apart_is_a_choice_and_sharing_needs_a_tie() -> None:
-    assert "quant.tied=untied" in str(shared(tiny(), HEAD8, TABLE8, wanted=TiedKind.untied)[1])
-    assert shared(tiny(tied=False), HEAD8, TABLE8)[1] is None
+    _, said = shared(tiny_decoder(), HEAD8, TABLE8, wanted=TiedKind.untied)
+    assert said is not None
+    assert "quant.tied=untied" in said
+    assert shared(tiny_decoder(tied=False), HEAD8, TABLE8)[1] is None
     with pytest.raises(RecipeError, match="not tied"):
-        shared(tiny(tied=False), HEAD8, TABLE8, wanted=TiedKind.share)
+        shared(tiny_decoder(tied=False), HEAD8, TABLE8, wanted=TiedKind.share)
 
 
 class Small(nn.Module):

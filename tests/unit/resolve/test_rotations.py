@@ -6,8 +6,9 @@ import pytest
 
 from llm_export import api
 from llm_export.checks.rules import find_problems
-from llm_export.config.quant_schema import RotateConfig
+from llm_export.config.quant_schema import RotateConfig, TiedKind
 from llm_export.config.schema import AdapterMode
+from llm_export.errors import RecipeError
 from llm_export.resolve.recipe import resolve
 from llm_export.resolve.rotations import BLOCK
 
@@ -63,3 +64,41 @@ def test_a_separate_adapter_excludes_them() -> None:
     done = resolve(recipe)
     assert done.recipe.quant.rotate is None
     assert any("separate adapter reads and writes" in note for note in done.notes)
+
+
+STATIC = ["model=tiny", "model.config.tie_word_embeddings=true", "quant=8a8w"]
+
+
+def test_a_product_that_would_be_rounded_is_left_out() -> None:
+    """Where the quantizer takes every operator, a rotation at run time has rounded inputs."""
+    words = [*STATIC, "backend=cortex_m", "runtime=npu", "quant.rotate={r1: null}"]
+    done = resolve(api.compose_recipe(None, words).recipe)
+    assert done.recipe.quant.rotate == RotateConfig(True, True, None)
+    assert done.recipe.quant.tied is TiedKind.untied
+    said = [note.partition(",")[0] for note in done.notes if note.startswith("quant.")]
+    assert said == ["quant.rotate.r4: null", "quant.tied: untied"]
+    here = resolve(api.compose_recipe(None, [*words[:3], "backend=xnnpack", words[-1]]).recipe)
+    assert (here.recipe.quant.rotate, here.recipe.quant.tied) == (
+        RotateConfig(True, True, BLOCK), TiedKind.auto,
+    )  # fmt: skip
+
+
+def test_a_stated_one_is_refused() -> None:
+    words = [*STATIC, "backend=cortex_m", "runtime=npu", "quant.rotate={r4: 64}"]
+    (problem,) = find_problems(api.compose_recipe(None, words).recipe)
+    assert problem.key == "quant.rotate.r4"
+    assert problem.what.startswith("the backend's quantizer rounds the input of the rotation")
+    assert problem.fix == "quant.rotate.r4=null, or quant.rotate=null"
+
+
+def test_a_rotation_of_nothing_says_how_to_state_none() -> None:
+    words = ["model=tiny", "backend=xnnpack", "quant.rotate={r1: false, r2: false}"]
+    with pytest.raises(RecipeError) as raised:
+        api.compose_recipe(None, words)
+    assert str(raised.value).splitlines() == [
+        "nothing to rotate: r1 or r2 must be true, or r4 set",
+        "  where: quant.rotate.r1=false",
+        "  fix:   quant.rotate=null, which rotates nothing",
+    ]
+    with pytest.raises(RecipeError, match=r"fix: +llm-export explain quant\.rotate\.r4"):
+        api.compose_recipe(None, [*words[:2], "quant.rotate.r4=1"])

@@ -182,6 +182,28 @@ def test_a_call_can_be_demanded(loaded: Loaded, name: str) -> None:
     assert none.stats.prompt_tokens == llm.count_tokens(USER)
 
 
+@pytest.mark.parametrize("thinks", [True, False])
+def test_a_model_may_think_before_a_demanded_call(loaded: Loaded, thinks: bool) -> None:
+    llm = loaded("qwen3", "<think>")
+    format = llm._prompts._formats["chat_template"][1]
+    assert format is not None
+    opening, rest = format.opening("weather"), '{"city": "x"}}\n</tool_call>'
+    begins = ["<think>" if thinks else "Hi"]
+
+    def choose(said: str) -> str:
+        if begins:
+            return begins.pop()
+        thought, called, after = said.partition(opening)
+        return rest[len(after) :] if called else "\nHm.\n</think>"[len(thought) :]
+
+    answer = llm.chat(
+        USER, tools=[weather], tool_choice="required",
+        logits_processor=continues_after(llm, choose),
+    )  # fmt: skip
+    assert answer.reasoning == ("Hm." if thinks else "")
+    assert [(c.name, c.arguments) for c in answer.tool_calls] == [("weather", {"city": "x"})]
+
+
 def continues_after(llm: LLM, choose: Callable[[str], str]) -> Any:
     """As ``continues``, for an answer whose beginning is not sampled."""
     prompt = llm.count_tokens(USER, tools=[weather])

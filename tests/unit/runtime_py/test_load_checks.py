@@ -11,6 +11,7 @@ import pytest
 from hostile.bundle_mutations import forge
 
 from runtime_py import LLM, BundleRuntimeError
+from runtime_py.bundle import Bundle
 from runtime_py.manifest import manifest_schema
 from runtime_py.program_header import check_program_header
 from runtime_py.sampling.settings import _RULES
@@ -138,3 +139,14 @@ def test_a_system_without_proc_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_p
     for call in (thread_count, lambda: set_threads(1)):
         with pytest.raises(BundleRuntimeError, match="hides its processor"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('{"a": ', "is not valid JSON"), ("[1]", r"not valid: manifest: \[1\] is not of type 'obj")],
+)
+def test_a_damaged_manifest_says_how_to_go_on(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(BundleRuntimeError, match=words) as raised:
+        Bundle.open(tmp_path)
+    assert raised.value.fix == "copy the bundle again; or llm-export run RECIPE makes one"

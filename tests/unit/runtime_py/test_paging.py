@@ -63,3 +63,21 @@ def test_a_loaded_program_has_locked_nothing(quantized_bundle: Path) -> None:
         assert locked() == before
         assert llm.generate("a", max_new_tokens=2).tokens
         assert locked() == before
+
+
+def test_a_privileged_process_locks_nothing_either(tmp_path: Path) -> None:
+    """What was locked would have to be paged out, and a first step would read it from the disk."""
+    path, before = tmp_path / "a", locked()
+    capabilities = [line for line in _status() if line.startswith("CapEff:")]
+    with pages_on_demand([path]):
+        data = mapped(path)
+        assert lock(data) == -1
+        assert locked() == before
+    assert [line for line in _status() if line.startswith("CapEff:")] == capabilities
+    if int(capabilities[0].split()[1], 16) >> 14 & 1:
+        assert lock(data) == 0, "outside it may again"
+        unlock([path])
+
+
+def _status() -> list[str]:
+    return Path("/proc/thread-self/status").read_text().splitlines()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from importlib import resources
@@ -46,8 +47,9 @@ class Paced:
             raise RuntimeError("no such model\\nat all")
         assert context > 16
         # Another turn of the same artifact is a little faster.
-        told["speed"] = self.speed = told["speed"] * 1.01
-        path.write_text(json.dumps(told))
+        self.speed = told["speed"] * 1.01
+        if not told.get("steady"):
+            path.write_text(json.dumps({**told, "speed": self.speed}))
 
     def generated(self, ids, count):
         assert max(ids) < 30_000
@@ -106,6 +108,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_ratios_are_to_the_first_that_runs(found: dict[str, Any]) -> None:
     jsonschema.validate(found, SCHEMA)
+    assert [note.partition(": a prompt after other tokens is the difference")[0]
+            for note in found["notes"]] == ["one.paced", "two.paced", "same"]  # fmt: skip
     lame, one, two, same, broken = found["artifacts"]
     assert (lame["skipped"], lame["tests"]) == ("no_such_package is not installed there", [])
     assert lame["install"] == f"{sys.executable} -m pip install paced"
@@ -138,6 +142,38 @@ def test_every_form_has_every_artifact(found: dict[str, Any]) -> None:
         "lame.paced skipped: no_such_package is not installed there\n  install: "
         in (words.skipped(found)[0])
     )
+
+
+def test_an_interrupted_measurement_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, turns = write(tmp_path / "a.paced", steady=True), tmp_path / "turns.jsonl"
+    words = ["bench", str(file), str(file), "--prompt-length", "8,16", "--decode-length", "4",
+             "--depth", "8", "--threads", "1", "--warmup", "0", "--repetitions", "1", "--json",
+             "--resume", str(turns)]  # fmt: skip
+    assert main([*words, "--rounds", "1"]) == 0
+    first = capsys.readouterr()
+    assert len(turns.read_text().splitlines()) == 2
+    began, ended = first.err.splitlines()[:2]  # no terminal: a line for each
+    assert began == f"round 1 of 1: paced:{file}@{sys.executable} (1)"
+    assert re.match(r"round 1 of 1: .*: prefill 1010\.0, decode 505\.0 tokens/s; \d s", ended)
+    with turns.open("a") as lines:
+        lines.write('{"turn": cut')
+    lines_before = turns.read_text()
+    assert main([*words, "--rounds", "1"]) == 0
+    again = capsys.readouterr()
+    assert again.err.splitlines()[0].endswith("tokens/s; kept")
+    assert turns.read_text() == lines_before
+    one, two = (json.loads(said.out)["artifacts"][1] for said in (first, again))
+    assert two == one
+    assert main([*words, "--rounds", "2"]) == 0
+    assert len(turns.read_text().splitlines()) == 4, "the line that was cut off is gone"
+    capsys.readouterr()
+    turns.write_text(f"no turn\n{lines_before}")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "line 1 is no turn" in said
+    assert "another file, or delete it" in said
 
 
 @pytest.mark.slow
@@ -202,7 +238,7 @@ def test_options_of_the_other_form_are_refused(
     assert "--sustained is for a single bundle" in capsys.readouterr().err
     (tmp_path / "manifest.json").touch()
     assert main(["bench", str(tmp_path), "--rounds", "2"]) == 2
-    assert "--rounds are of several artifacts" in capsys.readouterr().err
+    assert "--rounds is of several artifacts" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["bench", file, "--prompt-length", "8,x"])
     assert "'8,x' is not a whole number, or several such as 128,512" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from stage_tools import exported_of
+from stage_tools import beside_eager
 
 from llm_export import api
 from llm_export.checks.rules import find_problems
@@ -19,19 +19,14 @@ from llm_export.models.components.run_time_rotation import BlockRotation, Rotate
 from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
 from llm_export.models.load_model import load_model
-from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import StageRecord
-from llm_export.pipeline.stage import RunContext
 from llm_export.predict.model_shapes import decoder_shapes
 from llm_export.quant.inputs import input_ranges
 from llm_export.resolve.recipe import resolve
-from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.hadamard import rotation
 from llm_export.transforms.rotate import rotate
 from llm_export.transforms.scale_folding import folding_pairs
-from runtime_py.program import Program
 
 IDS = [(i * 37 + 11) % 300 for i in range(16)]
 ROTATED = "quant.rotate={r1: true, r2: true, r4: 32}"
@@ -137,15 +132,7 @@ def test_blocks_of_one_channel_rotate_nothing() -> None:
 @pytest.mark.slow
 def test_the_program_rotates_as_the_eager_model(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da8w", ROTATED, "quant.outliers=0")
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
-    with torch.no_grad():
-        exported = exported_of(recipe, ctx)
-    done = lower(exported, resolve(recipe), ctx)
-    program = Program(done.program_file, context_length=32, steps={"forward": 1}, dynamic=False)
-    said = torch.stack([program.step([token])[0, -1] for token in IDS])
-    model = done.transformed.model
-    model.init_buffers()
-    eager = eager_logits(model, IDS)
+    done, said, eager = beside_eager(recipe, IDS, tmp_path)
     assert float((said - eager).abs().max() / eager.abs().max()) < 0.05
     assert not {"linear", "addmm", "mm"} & {
         name.split("::")[-1].split(".")[0] for name in done.delegation.operators

@@ -8,25 +8,33 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_decoder import tiny_decoder
 from torch import nn
 
 import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
-from llm_export.models.build import build_on_meta
-from llm_export.models.families.llama import from_hf
+from llm_export.errors import PostConditionError
+from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
 from llm_export.predict.model_shapes import shapes_of
 from llm_export.predict.size import resolve_rules as predicted_rules
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import resolve_rules
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
-from llm_export.transforms.base import run_transform
+from llm_export.stages.load import load
+from llm_export.stages.transform import transform
+from llm_export.transforms import TRANSFORMS
+from llm_export.transforms.base import NamedTransform, Transform, run_transform
 from llm_export.transforms.cast import casts
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.split_head import share_words, split_head
 
+SCALED: Any = None  # the transform of a plugin
 ROWS = 64
 TIED = "model.config.tie_word_embeddings=true"
 SPLIT = ["backend=xnnpack", "quant=8da4w_asym_split", f"quant.head_split={ROWS}"]
@@ -41,28 +49,15 @@ TABLES = [
 ]
 
 
-def tiny(tied: bool) -> Any:
-    words = ["model=tiny", f"model.config.tie_word_embeddings={str(tied).lower()}"]
-    config = from_hf(api.compose_recipe(None, words).recipe.model.config)
-    model = build_on_meta(config, 64, "plain", True).to_empty(device="cpu")
-    torch.manual_seed(0)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.05)
-    if tied:
-        model.head.weight = model.embed.weight
-    model.init_buffers()
-    return model
-
-
 def resolved(*words: str) -> ResolvedRecipe:
     return resolve(api.compose_recipe(None, ["model=tiny", TIED, *SPLIT, *words]).recipe)
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_parts_compute_what_the_whole_does(tied: bool) -> None:
-    model = tiny(tied)
+    model = tiny_decoder(tied)
     whole = model(TOKENS, torch.zeros(1, dtype=torch.int64))
-    assert run_transform(split_head(ROWS), model) == 1 + tied
+    assert run_transform(split_head(ROWS, tied=tied), model) == 1 + tied
     model.init_buffers()
     torch.testing.assert_close(model(TOKENS, torch.zeros(1, dtype=torch.int64)), whole)
     names = {name for name, _ in model.named_modules() if name.startswith(("head.", "embed."))}
@@ -70,8 +65,8 @@ def test_the_parts_compute_what_the_whole_does(tied: bool) -> None:
 
 
 def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> None:
-    model = tiny(True)
-    run_transform(split_head(ROWS), model)
+    model = tiny_decoder(True)
+    run_transform(split_head(ROWS, tied=True), model)
     choices, words = share_table(
         model, resolve_rules(model, [*HEADS, *TABLES], "xnnpack"), TiedKind.auto, raw_weights=True
     )
@@ -87,8 +82,8 @@ def test_each_part_of_the_table_has_the_integers_of_its_part_of_the_head() -> No
 
 
 def test_half_precision_keeps_the_integers_of_each_part() -> None:
-    model = tiny(True)
-    run_transform(split_head(ROWS), model)
+    model = tiny_decoder(True)
+    run_transform(split_head(ROWS, tied=True), model)
     casting = QuantRule(scheme="fp16")
     choices = resolve_rules(model, [*TABLES, casting], "portable")
     grids = round_weights(model, choices, RoundingConfig(), outliers={})
@@ -103,8 +98,8 @@ def test_half_precision_keeps_the_integers_of_each_part() -> None:
 
 
 def test_only_one_part_may_be_shared() -> None:
-    model = tiny(True)
-    run_transform(split_head(ROWS), model)
+    model = tiny_decoder(True)
+    run_transform(split_head(ROWS, tied=True), model)
     rules = [*HEADS, TABLES[0], QuantRule(scheme="8w", kind=ModuleKind.embedding)]
     choices, words = share_table(
         model, resolve_rules(model, rules, "xnnpack"), TiedKind.auto, raw_weights=True
@@ -115,14 +110,47 @@ def test_only_one_part_may_be_shared() -> None:
     assert "stored twice" in words
 
 
+def test_a_head_that_a_transform_changed_is_not_split() -> None:
+    model = tiny_decoder(True)
+    model.embed.weight = nn.Parameter(model.embed.weight.detach().clone())
+    with pytest.raises(PostConditionError, match="are no longer one matrix") as raised:
+        run_transform(split_head(ROWS, tied=True), model)
+    assert raised.value.fix == "quant.head_split=0"
+    with pytest.raises(PostConditionError, match=r"the output head has 320 rows, so that its fir"):
+        run_transform(split_head(400, tied=False), model)
+    model.head = nn.Sequential(model.head)
+    with pytest.raises(PostConditionError, match="the output head became a Sequential"):
+        run_transform(split_head(ROWS, tied=False), model)
+
+
+def test_a_plugins_transform_meets_the_head_whole(tmp_path: Path, monkeypatch: Any) -> None:
+    def scaled(model: Any) -> int:
+        model.norm.weight.data.mul_(2)
+        model.head.weight.data.mul_(0.5)
+        return 2
+
+    step = Transform("scaled", scaled, lambda model: None)
+    named = NamedTransform(lambda options, recipe: step)
+    monkeypatch.setattr(f"{__name__}.SCALED", named)
+    monkeypatch.setitem(TRANSFORMS._entries, "scaled", f"{__name__}:SCALED")
+    monkeypatch.setitem(TRANSFORMS._origins, "scaled", "test")
+    words = ["model=tiny", *SPLIT, "model.config.num_hidden_layers=1",
+             "quant.calibration.tokens=64", "runtime.transforms=[scaled]"]  # fmt: skip
+    recipe = api.compose_recipe(None, words).recipe
+    context = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"))
+    prepared = transform(load(Start(), resolve(recipe), context), resolve(recipe), context)
+    assert list(context.record.facts["transforms"])[-2:] == ["scaled", "split_head"]
+    assert {c.name for c in prepared.choices} >= {"head.first", "head.rest", "embed"}
+
+
 @pytest.mark.parametrize("tied", ["true", "false"])
 def test_shapes_and_rules_are_known_before_the_model_is(tied: str) -> None:
     found = resolved(f"model.config.tie_word_embeddings={tied}")
     shapes = shapes_of(found)
     assert shapes is not None
     choices = predicted_rules(shapes, found)
-    model = tiny(tied == "true")
-    run_transform(split_head(ROWS), model)
+    model = tiny_decoder(tied == "true")
+    run_transform(split_head(ROWS, tied=tied == "true"), model)
     ours = {c.name: c for c in resolve_rules(model, found.recipe.quant.rules, "xnnpack")}
     known = {c.name: c for c in choices if c.kind is not ModuleKind.linear}
     assert all((ours[n].scheme, ours[n].shape) == (c.scheme, c.shape) for n, c in known.items())

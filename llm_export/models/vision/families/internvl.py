@@ -14,7 +14,7 @@ from llm_export.models.families.layers import HIDDEN_ACTIVATIONS, activation
 from llm_export.models.vision.config import ProjectorConfig, Size, VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, fits, part, read_text, square
 from llm_export.models.vision.families.siglip_names import flat_patches
-from llm_export.models.vision.towers.internvit import InternViTConfig
+from llm_export.models.vision.towers.configs import InternViTConfig
 
 NAME = "internvl"
 _TOWER: Mapping[str, Any] = {

@@ -15,10 +15,9 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
-from llm_export.models.vision.config import Size, VisionConfig
+from llm_export.models.vision.config import GRID, Size, VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, fits, part, read_text, square
-from llm_export.models.vision.sequences import GRID
-from llm_export.models.vision.towers.qwen3_vl import BlockProjectorConfig, Qwen3VLTowerConfig
+from llm_export.models.vision.towers.configs import BlockProjectorConfig, Qwen3VLTowerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

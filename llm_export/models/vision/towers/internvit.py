@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from llm_export.models.components.feed_forward import PlainFeedForward
 from llm_export.models.components.registry import NORMS
 from llm_export.models.config import FeedForwardConfig, NormConfig
-from llm_export.models.vision.config import Size
+from llm_export.models.vision.towers.configs import InternViTConfig
 from llm_export.models.vision.towers.encoder import Patches, layer_norm
 from llm_export.models.vision.towers.heads import attended
 
 _QK_NORM = NormConfig(1e-6)
-
-
-@dataclass(frozen=True)
-class InternViTConfig:
-    """
-    Attributes:
-        image: size of the images, in pixels.
-        patch: side of a patch, in pixels.
-        norm: of the blocks.
-        bias: whether queries, keys and values have one.
-        qk_norm: whether they are normed, over all heads.
-        placed: whether patches have learned positions.
-        norm_last: whether a layer norm follows the last block.
-    """
-
-    image: Size
-    patch: int
-    channels: int
-    hidden: int
-    heads: int
-    ffn: int
-    layers: int
-    activation: str
-    norm: NormConfig
-    bias: bool = False
-    qk_norm: bool = False
-    placed: bool = True
-    norm_last: bool = False
-    kind: str = "internvit"
-
-    @property
-    def grid(self) -> Size:
-        """Rows and columns of patches."""
-        return self.image[0] // self.patch, self.image[1] // self.patch
-
-    def __post_init__(self) -> None:
-        if self.hidden % self.heads:
-            raise ValueError(f"{self.hidden} channels do not divide among {self.heads} heads")
 
 
 class InternViT(nn.Module):

@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export.errors import CheckpointError, RecipeError
+from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.rope import GroupedRotaryTables, RotaryTables
 from llm_export.models.config import RopeConfig
+from llm_export.models.vision.config import ROTATE_INSIDE, kinds_for
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.qwen3_vl import streams
 from llm_export.models.vision.model import VisionLanguageModel, build_on_meta
-from llm_export.models.vision.step_inputs import kinds_for, step_inputs
+from llm_export.models.vision.step_inputs import step_inputs
 from llm_export.models.vision.towers.grid_positions import in_blocks, resampled
 
 QWEN, INTERNVL = VISION_FAMILIES.get("qwen3_vl"), VISION_FAMILIES.get("internvl")
@@ -138,6 +140,8 @@ def test_steps_take_positions_and_additions_only_where_the_model_has_them() -> N
     assert kinds_for(config.language, kinds) == ("plain", "custom_op", "static_io")
     assert kinds_for(config.language, kinds, bidirectional=True) == ("plain", "custom_op")
     assert kinds_for(INTERNVL.read(member(INTERNVL)).language, kinds) == kinds
+    inside = {n for n, kind in KINDS.items() if getattr(kind.core, "rotates_inside", False)}
+    assert inside == ROTATE_INSIDE
 
 
 def test_programs_with_caches_as_inputs_refuse_other_masks() -> None:

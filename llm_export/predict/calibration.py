@@ -1,0 +1,148 @@
+"""How much a run calibrates: what its stages compute on the calibration text, and search.
+
+Counted from the recipe and from shapes: weights times tokens, and the steps of the methods.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.quant.auto.units import units_from, without_experts
+from llm_export.quant.layer_spec import LayerQuantSpec, layer_of
+from llm_export.quant.rounding import needs_of
+from llm_export.quant.rounding.base import Needs
+from llm_export.quant.schemes import SCHEMES, Flow
+
+Choices = Sequence[LayerQuantSpec]
+
+_PASSES = {Needs.nothing: 0, Needs.squares: 1, Needs.products: 2}
+"""Of the text through the model. For products each layer runs as it was, and again rounded."""
+_GRIDS = {"Q4_0": (4, 32, False), "Q4_1": (4, 32, True), "Q8_0": (8, 32, False)}
+"""Bits, group size and whether there are zero points, by GGUF's names of encodings."""
+
+
+def calibrates(recipe: Recipe) -> bool:
+    """Whether a run reads the calibration text."""
+    quant = recipe.quant
+    static = any(SCHEMES[r.scheme].flow is Flow.pt2e for r in quant.rules)
+    counted = quant.head_split  # how much of the text its first part is
+    scaled = quant.smooth is not None or quant.awq is not None
+    outliers = any(rule.outliers for rule in quant.rules)
+    rounded = bool(quant.rules) and _PASSES[needs_of(quant.rounding.method)] > 0
+    return bool(static or quant.auto or counted or scaled or outliers or rounded)
+
+
+def work(recipe: Recipe, choices: Choices, *, text: bool = True) -> dict[str, float]:
+    """Features of the cost model: billions of weights times tokens that run through them in
+    ``transform`` (passed, and powers for AWQ's trials) and in ``quantize`` (calibrated); steps that
+    refine scales, in millions of channels (refined); billions of weights that are rotated, and
+    searched by a method or by HQQ (iterated); of GPTQ, cubed inputs that it solves, in billions,
+    and columns in thousands; and gigabytes in float32 of the largest matrix that is searched
+    (widest), and of the largest sum of x x^T (inputs).
+
+    Args:
+        text: whether a calibration text runs through the model.
+    """
+    quant = recipe.quant
+    products = [c for c in choices if c.kind is not ModuleKind.embedding]
+    weights = _count(products) / 1e9
+    smooth, awq = quant.smooth, quant.awq
+    dynamic = [c for c in products if c.on_grid and SCHEMES[c.scheme].dynamic_activations]
+    return {
+        "passed": weights * _passed(recipe) + _measured(recipe, choices),
+        "powers": weights * (awq.steps + 2 if awq else 0) * _tokens(recipe),
+        "refined": sum(c.shape[1] for c in dynamic) / 1e6 * (smooth.steps if smooth else 0),
+        "rotated": weights * (quant.rotate is not None),
+        **_rounded(recipe, products, weights, text),
+    }
+
+
+def _tokens(recipe: Recipe) -> int:
+    return recipe.quant.calibration.tokens
+
+
+def _passed(recipe: Recipe) -> int:
+    """Tokens that run through the whole model, to scale it and to compare it with itself."""
+    quant = recipe.quant
+    checked = 2 * min(quant.calibration.window, _tokens(recipe))
+    smoothed = quant.smooth is not None
+    return smoothed * (_tokens(recipe) + checked) + (quant.awq is not None) * checked
+
+
+def _measured(recipe: Recipe, choices: Choices) -> float:
+    """Of automatic mixed precision: each candidate runs from the layer that it changes to the end,
+    after a pass for the ranges of outliers."""
+    auto = recipe.quant.auto
+    if auto is None:
+        return 0.0
+    layered = [(c, layer) for c in choices if (layer := layer_of(c.name)) is not None]
+    head = _count(c for c in choices if c.kind is ModuleKind.head)
+    total = _count(c for c, _ in layered)
+    behind, before = dict[int, int](), 0
+    for choice, layer in layered:
+        behind.setdefault(layer, total - before + head)
+        before += choice.shape[0] * choice.shape[1]
+    # One for all experts of a layer, as of many thousands.
+    alike = {(without_experts(c.name), c.shape): c for c in reversed(choices)}
+    ran = 0
+    for unit in units_from(list(alike.values()), auto.candidates, recipe.backend.name):
+        tried = sum(option.key[0] != "none" for option in unit.options) * (len(unit.options) > 1)
+        kinds = {c.kind for c in unit.options[0].choices}
+        last = head if ModuleKind.head in kinds else total + head
+        ran += tried * (last if unit.layer is None else behind.get(unit.layer, total + head))
+    return (ran * auto.tokens + (total + head) * _tokens(recipe)) / 1e9
+
+
+def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> dict[str, float]:
+    quant = recipe.quant
+    method = quant.rounding.method
+    rounds = quant.auto is not None or any(c.on_grid for c in products)
+    needs = needs_of(method) if rounds else Needs.nothing
+    outliers = text and any(c.outliers for c in products)
+    kept = _on_known_grid(recipe)
+    chosen = products if quant.auto is not None else [c for c in products if c.on_grid]
+    open_ones = [c for c in chosen if not kept(c)]
+    # Layers of which nothing is rounded run once, for those behind them.
+    share = _count(open_ones) / max(_count(products), 1)
+    passes = _PASSES[needs] * text if needs is not Needs.products else text * (1 + share)
+    solved: list[LayerQuantSpec] = []
+    if needs is Needs.products and text:
+        widest = quant.rounding.widest
+        solved = [c for c in open_ones if widest is None or c.shape[1] <= widest]
+    searched = _count(open_ones) / 1e9
+    searches = needs is not Needs.nothing
+    return {
+        "calibrated": weights * _tokens(recipe) * (passes * bool(open_ones) + outliers),
+        "searched": searched * searches,
+        "iterated": searched * (not searches and method != "minmax"),
+        "solved": sum((c.shape[1] / 1e3) ** 3 for c in solved),
+        "columns": sum(c.shape[1] for c in solved) / 1e3,
+        "widest": max((c.shape[0] * c.shape[1] for c in open_ones), default=0) * 4e-9 * searches,
+        "inputs": max((4e-9 * c.shape[1] ** 2 for c in solved), default=0.0),
+    }
+
+
+def _on_known_grid(recipe: Recipe) -> Callable[[LayerQuantSpec], bool]:
+    """Whether a linear keeps the integers of a GGUF file, whose name ends with its encoding
+    (the naming convention of the GGUF specification)."""
+    quant, source = recipe.quant, recipe.checkpoint
+    name = source.path or (source.package.member if source.package else "") or ""
+    found = re.search(r"(Q[0-9]_[01])\.gguf$", name)
+    moved = quant.smooth is not None or quant.awq is not None or quant.rotate is not None
+    grid = _GRIDS.get(found.group(1)) if found and quant.rounding.keep_grids and not moved else None
+
+    def kept(choice: LayerQuantSpec) -> bool:
+        if grid is None or choice.kind is not ModuleKind.linear:
+            return False
+        bits, group, shifted = grid
+        same = SCHEMES[choice.scheme].weight_bits == bits and choice.group_size == group
+        return same and (choice.zero_point or not shifted)
+
+    return kept
+
+
+def _count(choices: Iterable[LayerQuantSpec]) -> int:
+    return sum(c.shape[0] * c.shape[1] for c in choices)

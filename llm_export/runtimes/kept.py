@@ -1,0 +1,107 @@
+"""Turns that are kept in a file, so that a measurement that is interrupted goes on where it was.
+
+A line of JSON for each finished turn, added at once. Turns of other artifacts, lengths or threads
+may lie in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm_export.errors import RecipeError
+from llm_export.runtimes.artifact import Artifact
+
+Found = dict[str, Any]
+
+
+class KeptTurns:
+    """
+    Args:
+        file: None: turns are kept nowhere.
+
+    Attributes:
+        others: CPU seconds of other processes, and seconds, during the turns that were taken from
+            the file.
+
+    Raises:
+        RecipeError: the file holds something else, or is a folder.
+    """
+
+    def __init__(self, file: str | Path | None) -> None:
+        self.file = None if file is None else Path(file).expanduser()
+        self.others = (0.0, 0.0)
+        self._lines = [] if self.file is None else _lines(self.file)
+
+    def take(self, artifact: Artifact, asked: Mapping[str, Any], number: int) -> Found | None:
+        """What was found in this round; None if it is to be measured. A file of another size or
+        time is another artifact."""
+        key = _key(artifact, asked, number)
+        line = next((each for each in self._lines if each["turn"] == key), None)
+        if line is None:
+            return None
+        more = line["others"]
+        self.others = (self.others[0] + more[0], self.others[1] + more[1])
+        found: Found = line["found"]
+        return found
+
+    def add(
+        self, artifact: Artifact, asked: Mapping[str, Any], number: int, found: Found,
+        others: tuple[float, float],
+    ) -> None:  # fmt: skip
+        """Keep a turn that has been measured."""
+        if self.file is None:
+            return
+        line = {"turn": _key(artifact, asked, number), "others": others, "found": found}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        # A last line that was cut off where the process was ended makes room.
+        cut = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
+        kept = self._lines if cut else []
+        with self.file.open("w" if cut else "a", encoding="utf-8") as file:
+            file.writelines(json.dumps(each) + "\n" for each in [*kept, line])
+        self._lines.append(line)
+
+
+def drop_disturbed(file: Path, cpus: float) -> int:
+    """Remove the turns during which other processes kept more CPUs busy, so that they are measured
+    again; how many."""
+    lines = _lines(file)
+    calm = [one for one in lines if one["others"][0] <= cpus * one["others"][1]]
+    if len(calm) < len(lines):
+        file.write_text("".join(json.dumps(one) + "\n" for one in calm), encoding="utf-8")
+    return len(lines) - len(calm)
+
+
+def _key(artifact: Artifact, asked: Mapping[str, Any], number: int) -> Found:
+    one = artifact.path
+    files = [one] if one.is_file() else sorted(file for file in one.rglob("*") if file.is_file())
+    return {
+        "label": artifact.label, "runtime": artifact.runtime, "path": str(one),
+        "python": artifact.python,
+        "bytes": artifact.bytes, "changed": max((f.stat().st_mtime_ns for f in files), default=0),
+        "asked": dict(asked), "round": number,
+    }  # fmt: skip
+
+
+def _lines(file: Path) -> list[Found]:
+    if not file.exists():
+        return []
+    fix = "another file, or delete it"
+    try:
+        texts = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"it cannot hold turns: {error}", where=str(file), fix=fix) from None
+    found = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            known = isinstance(line, dict) and line.keys() == {"turn", "others", "found"}
+        except ValueError:
+            known = False
+        if known:
+            found.append(line)
+        elif number < len(texts):
+            raise RecipeError(f"line {number} is no turn", where=str(file), fix=fix)
+    return found
