@@ -105,11 +105,11 @@ def test_bytes_count_the_channels_once_they_are_known() -> None:
 
 @pytest.mark.parametrize("inputs", [64, 8192])  # selected by a product, and by index
 def test_bytes_are_those_of_the_module(inputs: int) -> None:
-    model, columns = nn.Sequential(nn.Linear(inputs, 32, bias=False)), torch.arange(3, 11)
+    float_linear, columns = nn.Linear(inputs, 32, bias=False), torch.arange(3, 11)
+    model, weight = nn.Sequential(float_linear), float_linear.weight.detach().clone()
     rule = QuantRule("8da8w", outliers=8)
     choice = layer_quant_spec(rule, 0, "0", ModuleKind.linear, (32, inputs), "xnnpack")
     grid = round_weights(model, [choice], RoundingConfig(), outliers={"0": columns})["0"].grid
-    weight = model[0].weight.detach().clone()
     quantize_module(model, "0", choice, grid, columns)
     linear = model[0]
     assert isinstance(linear, OutlierLinear)
