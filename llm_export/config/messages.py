@@ -86,7 +86,7 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         return RecipeError(
             _in_plain_words(str(omega).splitlines()[0]),
             where=_override_with(overrides, key) or key or composer.source,
-            fix=f"llm-export explain {key}" if keys_of(key.rpartition(".")[0]) else None,
+            fix=_explained(key),
         )
     unread = next((o for e in own if (o := named_in(e, overrides)) is not None), None)
     if unread is not None and unread.partition("=")[2]:
@@ -120,10 +120,11 @@ def _in_plain_words(message: str) -> str:
 
 
 def _explained(place: str) -> str | None:
-    """The command that explains the key of ``key=value``, if it is one of the schema's."""
-    key = place.partition("=")[0]
+    """The command that explains the key of ``key=value``, or the list that it is in, if it is one
+    of the schema's."""
+    key = place.partition("=")[0].partition("[")[0]
     known = key.rpartition(".")[2] in keys_of(key.rpartition(".")[0])
-    return f"llm-export explain {key}" if known and "[" not in key else None
+    return f"llm-export explain {key}" if known else None
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

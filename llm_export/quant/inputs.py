@@ -30,6 +30,8 @@ def input_ranges(
 
 
 def _enlarge(ranges: dict[str, Tensor], name: str, rows: Tensor) -> None:
+    if not len(rows):
+        return
     largest = rows.abs().amax(0)
     former = ranges.get(name)
     ranges[name] = largest if former is None else torch.maximum(former, largest)
@@ -47,8 +49,8 @@ def input_rows(
 
     def watch(name: str, x: Tensor) -> None:
         flat = x.detach().flatten(0, -2)
+        _enlarge(ranges, name, flat)
         if len(flat):
-            _enlarge(ranges, name, flat)
             rows.setdefault(name, []).append(flat[::stride].to(torch.bfloat16))
 
     _watch_inputs(model, names, windows, watch)

@@ -13,6 +13,7 @@ from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
 from llm_export.quant.mean_columns import COPIES, column_count
+from llm_export.quant.outlier_selection import selection_bytes
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def layer_quant_spec(
 
 def weight_bytes(choice: LayerQuantSpec) -> int:
     """Bytes of a weight in the file: integers, those of the columns of group offsets, a scale per
-    group, and outlier columns in float32. Those that few linears have count once it is known which.
+    group, and outlier columns in float32 with what selects their inputs. Those that few linears
+    have count once it is known which.
     """
     rows, columns = choice.shape
     outliers = choice.outliers if choice.outlier_ratio == 1 else 0
@@ -148,6 +150,7 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     if choice.shared_with and choice.with_head:
         return 0
     groups = columns // choice.group_size if choice.group_size else 1
+    beside = rows * 4 * outliers + selection_bytes(outliers, columns)
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale *= 2 if choice.in_kernel else 1
     scale += choice.group_bytes
@@ -156,7 +159,7 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers
-    return integers + rows * (groups * scale + 4 * outliers)
+    return integers + rows * groups * scale + beside
 
 
 def _as_trained(settings: QatConfig | None) -> QatConfig | None:

@@ -24,7 +24,6 @@ def fixed_rule(backend: str, kind: ModuleKind, rule: QuantRule) -> QuantRule | N
                 made = replace(
                     rule, scheme=name, group_size=group, zero_point=point,
                     outliers=rule.outliers if dynamic else 0,
-                    outlier_ratio=rule.outlier_ratio if dynamic else 1.0,
                 )  # fmt: skip
                 if refusal(backend, kind, made) is None:
                     return made

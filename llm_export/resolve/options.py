@@ -132,14 +132,15 @@ def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
     candidates = quant.auto.candidates if quant.auto else []
     why = no_outliers(recipe)
     asked = [r for r in (*quant.rules, *candidates) if r.outliers is None and _dynamic(r)]
+    usual = max(map(_usual, asked), default=OUTLIERS)
     auto = quant.auto and replace(quant.auto, candidates=_filled(candidates, able=not why))
     filled = replace(
         quant,
         rules=_filled(quant.rules, able=not why),
         auto=auto,
-        outliers=(0 if why else OUTLIERS) if quant.outliers is None else quant.outliers,
+        outliers=(0 if why else usual) if quant.outliers is None else quant.outliers,
     )
-    note = f"quant.outliers: 0 instead of {OUTLIERS}, {why}"
+    note = f"quant.outliers: 0 instead of {usual}, {why}"
     return filled, ((note,) if why and asked else ())
 
 

@@ -27,13 +27,15 @@ class KeptTurns:
             the file.
 
     Raises:
-        RecipeError: the file holds something else, or is a folder.
+        RecipeError: the file holds something else, is a folder, or cannot be written.
     """
 
     def __init__(self, file: str | Path | None) -> None:
         self.file = None if file is None else Path(file).expanduser()
         self.others = (0.0, 0.0)
         self._lines = [] if self.file is None else _lines(self.file)
+        if self.file is not None:
+            _require_writable(self.file)
 
     def take(self, artifact: Artifact, asked: Mapping[str, Any], number: int) -> Found | None:
         """What was found in this round; None if it is to be measured. A file of another size or
@@ -55,9 +57,9 @@ class KeptTurns:
         if self.file is None:
             return
         line = {"turn": _key(artifact, asked, number), "others": others, "found": found}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         # A last line that was cut off where the process was ended makes room.
-        cut = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
+        text = self.file.read_bytes() if self.file.exists() else b""
+        cut = bool(text) and not text.endswith(b"\n")
         kept = self._lines if cut else []
         with self.file.open("w" if cut else "a", encoding="utf-8") as file:
             file.writelines(json.dumps(each) + "\n" for each in [*kept, line])
@@ -72,6 +74,17 @@ def drop_disturbed(file: Path, cpus: float) -> int:
     if len(calm) < len(lines):
         file.write_text("".join(json.dumps(one) + "\n" for one in calm), encoding="utf-8")
     return len(lines) - len(calm)
+
+
+def _require_writable(file: Path) -> None:
+    """Before the first turn, which takes minutes; an empty file is left."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("a").close()
+    except OSError as error:
+        raise RecipeError(
+            f"it cannot be written: {error.strerror}", where=str(file), fix="another file"
+        ) from None
 
 
 def _key(artifact: Artifact, asked: Mapping[str, Any], number: int) -> Found:
@@ -90,9 +103,10 @@ def _lines(file: Path) -> list[Found]:
         return []
     fix = "another file, or delete it"
     try:
-        texts = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"it cannot hold turns: {error}", where=str(file), fix=fix) from None
+    texts, whole = text.splitlines(), text.endswith("\n")
     found = []
     for number, text in enumerate(texts, start=1):
         try:
@@ -102,6 +116,6 @@ def _lines(file: Path) -> list[Found]:
             known = False
         if known:
             found.append(line)
-        elif number < len(texts):
+        elif number < len(texts) or whole:
             raise RecipeError(f"line {number} is no turn", where=str(file), fix=fix)
     return found

@@ -13,6 +13,7 @@ from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.quant.mean_columns import COPIES, LIFT, column_count
 from llm_export.quant.offset_columns import with_offset_columns
+from llm_export.quant.outlier_selection import by_product
 
 
 def quantize_module(
@@ -43,7 +44,8 @@ def use_outlier_linear(
         groups = grid.offset.shape[1]
         width = column_count(groups, base.in_features // groups)
         grid, means = with_offset_columns(grid), MeanColumns(groups, width, COPIES, LIFT)
-    _exchange(model, name, OutlierLinear(base, means, columns, values))
+    selects = columns is not None and by_product(len(columns), base.in_features)
+    _exchange(model, name, OutlierLinear(base, means, columns, values, by_product=selects))
     return grid
 
 

@@ -42,6 +42,8 @@ class OutlierLinear(nn.Linear):
         means: the further inputs that the weight will have columns for, or None.
         columns: indices of outlier channels, or None.
         values: float32 [out, len(columns)], the columns of those channels.
+        by_product: whether a product selects the inputs of those channels, instead of their
+            indices (``quant.outlier_selection``).
     """
 
     mean: Tensor
@@ -51,7 +53,7 @@ class OutlierLinear(nn.Linear):
 
     def __init__(
         self, base: nn.Linear, means: MeanColumns | None, columns: Tensor | None,
-        values: Tensor | None,
+        values: Tensor | None, *, by_product: bool = False,
     ) -> None:  # fmt: skip
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
@@ -66,7 +68,12 @@ class OutlierLinear(nn.Linear):
             others = torch.ones(base.in_features)
             others[columns] = 0
             self.register_buffer("others", others)
-            self._set_selection(columns)
+            self.by_product = by_product
+            if by_product:
+                ones = F.one_hot(columns, base.in_features).to(torch.float32)
+                self.register_buffer("selection", ones)
+            else:
+                self.register_buffer("columns", columns)
             self.correction = nn.Parameter(values.contiguous(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,16 +86,6 @@ class OutlierLinear(nn.Linear):
         if self.has_outliers:
             y = y + F.linear(self._selected(x), self.correction)
         return y
-
-    def _set_selection(self, columns: Tensor) -> None:
-        """A product with ones and zeros stays within a delegate, which ``index_select`` would cut
-        in two; of many channels it would read more bytes than it saves."""
-        self.by_product = len(columns) * self.in_features <= _PRODUCT
-        if self.by_product:
-            ones = F.one_hot(columns, self.in_features).to(torch.float32)
-            self.register_buffer("selection", ones)
-        else:
-            self.register_buffer("columns", columns)
 
     def _selected(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., outliers]"""
@@ -109,7 +106,3 @@ class OutlierLinear(nn.Linear):
         if means.width == means.groups:
             return found
         return F.pad(found, (0, means.width - means.groups))
-
-
-_PRODUCT = 1 << 15
-"""Elements of the largest matrix that selects channels: 128 KiB."""

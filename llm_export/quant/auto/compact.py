@@ -98,5 +98,5 @@ def _ranges(layers: Iterable[int | None]) -> str:
 
 
 def _rule(kind: ModuleKind, key: Key, pattern: str = ".*", layers: str | None = None) -> QuantRule:
-    scheme, group, zero_point, outliers = key
-    return QuantRule(scheme, kind, pattern, layers, group, zero_point, outliers)
+    scheme, group, zero_point, outliers, ratio = key
+    return QuantRule(scheme, kind, pattern, layers, group, zero_point, outliers, ratio)

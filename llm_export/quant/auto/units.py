@@ -22,8 +22,9 @@ from llm_export.quant.size import matrix_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-Key = tuple[str, int | None, bool, int]
-"""The key of a candidate for a weight: scheme, group size, zero point, outliers."""
+Key = tuple[str, int | None, bool, int, float]
+"""The key of a candidate for a weight: scheme, group size, zero point, outliers, and the ratio of a
+fixed rule's."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ class Unit:
 
 
 def key_of(choice: LayerQuantSpec) -> Key:
-    return (choice.scheme, choice.group_size, choice.zero_point, choice.outliers)
+    ratio = choice.outlier_ratio
+    return (choice.scheme, choice.group_size, choice.zero_point, choice.outliers, ratio)
 
 
 def words_of(key: Key) -> str:
     """8da4w g32 zero_point outliers=4"""
-    scheme, group, zero_point, outliers = key
+    scheme, group, zero_point, outliers, _ = key
     parts = [scheme, f"g{group}" if group else "", "zero_point" if zero_point else "",
              f"outliers={outliers}" if outliers else ""]  # fmt: skip
     return " ".join(part for part in parts if part)

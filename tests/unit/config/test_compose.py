@@ -145,6 +145,7 @@ MISTAKES = [
     ("quant.group_size=abc", "'abc' is not an integer", "llm-export explain quant.group_size"),
     ("runtime.sampling.top_p=abc", "'abc' is not a number", "explain runtime.sampling.top_p"),
     ("train.enabled=abc", "'abc' is not true or false", "explain train.enabled"),
+    ("quant.rules.0.outliers=abc", "\n  where: quant.rules[0].outliers", "explain quant.rules"),
     ("model=zzzzzzzz", "no model 'zzzzzzzz'", "llm-export run --help model"),
     (
         "runtime.attention=cstom",
@@ -174,6 +175,7 @@ def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) 
     text = str(caught.value)
     assert what in text
     assert hint in text
+    assert "[" not in text.partition("explain ")[2]  # which takes keys, without indices
     assert len(text.splitlines()) <= 3
     assert caught.value.exit_code == 2
 

@@ -16,7 +16,7 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.families.llama import from_hf
 from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
-from llm_export.quant.auto.units import key_of, units_from, units_of
+from llm_export.quant.auto.units import Key, key_of, units_from, units_of
 from llm_export.quant.layer_spec import layer_quant_spec
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 
@@ -64,14 +64,16 @@ def test_more_budget_never_loses_more() -> None:
 FACTS = api.compose_recipe(None, ["model=tiny"]).recipe.model.config
 MODEL = build_on_meta(from_hf({**FACTS, "num_hidden_layers": 6}), 64, "plain", False)
 TINY = resolve_rules(MODEL, [])
-KEYS = [("none", None, False, 0), ("8da8w", None, False, 4), ("8da4w", 32, True, 0)]
+KEYS: list[Key] = [("none", None, False, 0, 1.0), ("8da8w", None, False, 4, 1.0),
+                   ("8da4w", 32, True, 0, 1.0), ("8da8w", None, False, 4, 3.0)]  # fmt: skip
 
 
-def with_key(choice: LayerQuantSpec, key: tuple[str, int | None, bool, int]) -> LayerQuantSpec:
-    scheme, group, zero_point, outliers = key
+def with_key(choice: LayerQuantSpec, key: Key) -> LayerQuantSpec:
+    scheme, group, zero_point, outliers, ratio = key
     return replace(
-        choice, scheme=scheme, group_size=group, zero_point=zero_point, outliers=outliers
-    )
+        choice, scheme=scheme, group_size=group, zero_point=zero_point, outliers=outliers,
+        outlier_ratio=ratio,
+    )  # fmt: skip
 
 
 @settings(deadline=None, max_examples=60)

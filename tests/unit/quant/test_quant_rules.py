@@ -94,7 +94,8 @@ def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
     further = 2 * -(-groups // size) * size  # columns of two copies of the group offsets
     integers = rows * (columns + further) // 2
     scales = 2 * rows * (groups + further // size)
-    assert linear(rows, columns, corrected).bytes == integers + scales + 4 * rows * 3
+    apart = 4 * (rows * 3 + columns * 3 + columns)  # and what selects their inputs
+    assert linear(rows, columns, corrected).bytes == integers + scales + apart
 
 
 @pytest.mark.parametrize(
