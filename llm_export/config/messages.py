@@ -86,7 +86,7 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         return RecipeError(
             _in_plain_words(str(omega).splitlines()[0]),
             where=_override_with(overrides, key) or key or composer.source,
-            fix=f"llm-export explain {key}" if keys_of(key.rpartition(".")[0]) else None,
+            fix=_explained(key),
         )
     unread = next((o for e in own if (o := named_in(e, overrides)) is not None), None)
     if unread is not None and unread.partition("=")[2]:
@@ -112,6 +112,10 @@ _KINDS = {"Integer": "an integer", "Float": "a number"}
 
 def _in_plain_words(message: str) -> str:
     """What OmegaConf says of a value of the wrong type, without names of types."""
+    if message == "list index out of range":
+        return "the list has no such place"
+    if message.endswith((" is not Optional", " is not optional and cannot be assigned None")):
+        return "it cannot be null"
     number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
     if number and number[2] in _KINDS:
         return f"'{number[1]}' is not {_KINDS[number[2]]}"
@@ -120,8 +124,9 @@ def _in_plain_words(message: str) -> str:
 
 
 def _explained(place: str) -> str | None:
-    """The command that explains the key of ``key=value``, if it is one of the schema's."""
-    key = place.partition("=")[0]
+    """The command that explains the key of ``key=value``, or the list that it is a place of, if it
+    is one of the schema's."""
+    key = re.sub(r"\[\d+\]$", "", place.partition("=")[0])
     known = key.rpartition(".")[2] in keys_of(key.rpartition(".")[0])
     return f"llm-export explain {key}" if known and "[" not in key else None
 
