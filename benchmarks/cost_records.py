@@ -109,7 +109,10 @@ def line(title: str, found: Compared) -> str:
 def records(places: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for place in places:
         file = place / "run.json" if place.is_dir() else place
-        yield file, json.loads(file.read_text(encoding="utf-8"))
+        try:
+            yield file, json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"{place} is no bundle, and no run.json: {error}") from None
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ class _Pages:
 
 _open: list[_Pages] = []
 _after_release: int | None = None
-"""Resident memory of the process after memory was last released."""
+"""The least resident memory that the process was seen with since memory was last released."""
 
 
 @contextmanager
@@ -120,8 +120,12 @@ def release_memory(*, always: bool = False) -> None:
 def release_grown() -> None:
     """``release_memory``, if models are memory-mapped or the process has grown since the last time
     by as much as is worth the time."""
-    now = _resident()
-    small = now is not None and _after_release is not None and now < _after_release + _WORTH
+    global _after_release
+    now, small = _resident(), False
+    if now is not None and _after_release is not None:
+        small = now < _after_release + _WORTH
+        # What was freed meanwhile is no room for garbage.
+        _after_release = min(now, _after_release)
     release_memory(always=not small)
 
 

@@ -60,6 +60,10 @@ def checked_choice(given: Any, schemas: Schemas | None) -> ToolChoice:
         return ToolChoice(names=names)
     if isinstance(given, str) and given in names:
         return ToolChoice(names=(given,))
+    if isinstance(given, str) and not names:
+        raise ArgumentError(
+            f"tool_choice {shown(given)} needs tools", where="tool_choice", fix="give tools, too"
+        )
     raise ArgumentError(
         f"tool_choice must be auto, none, required, or the name of a tool, not {shown(given)}",
         where="tool_choice",

@@ -112,6 +112,10 @@ _KINDS = {"Integer": "an integer", "Float": "a number"}
 
 def _in_plain_words(message: str) -> str:
     """What OmegaConf says of a value of the wrong type, without names of types."""
+    if message == "list index out of range":
+        return "the list has no such place"
+    if message.endswith((" is not Optional", " is not optional and cannot be assigned None")):
+        return "it cannot be null"
     number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
     if number and number[2] in _KINDS:
         return f"'{number[1]}' is not {_KINDS[number[2]]}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.errors import RecipeError
+from llm_export.files import write_text
 from llm_export.runtimes.artifact import Artifact
 
 Found = dict[str, Any]
@@ -72,7 +73,7 @@ def drop_disturbed(file: Path, cpus: float) -> int:
     lines = _lines(file)
     calm = [one for one in lines if one["others"][0] <= cpus * one["others"][1]]
     if len(calm) < len(lines):
-        file.write_text("".join(json.dumps(one) + "\n" for one in calm), encoding="utf-8")
+        write_text(file, "".join(json.dumps(one) + "\n" for one in calm))
     return len(lines) - len(calm)
 
 
@@ -116,6 +117,13 @@ def _lines(file: Path) -> list[Found]:
             known = False
         if known:
             found.append(line)
-        elif number < len(texts) or whole:
+        elif number < len(texts) or whole or not _may_begin_a_turn(text):
             raise RecipeError(f"line {number} is no turn", where=str(file), fix=fix)
     return found
+
+
+def _may_begin_a_turn(text: str) -> bool:
+    return text.startswith(_BEGINNING) or _BEGINNING.startswith(text)
+
+
+_BEGINNING = '{"turn": '

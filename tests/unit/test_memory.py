@@ -94,6 +94,16 @@ def test_garbage_is_collected_where_it_is_worth_the_time() -> None:
     assert small() is None
 
 
+def test_what_was_freed_is_no_room_for_garbage() -> None:
+    held = torch.ones(1 << 26)
+    release_memory(always=True)
+    del held
+    release_grown()
+    garbage = in_a_cycle(1 << 25)
+    release_grown()
+    assert garbage() is None
+
+
 def test_modules_are_released_once_they_are_called(tmp_path: Path) -> None:
     size = 1 << 26
     layer = torch.nn.Linear(1 << 12, 1 << 12, bias=False)

@@ -24,9 +24,10 @@ class BlockRotation(nn.Module):
         self.register_buffer("matrix", matrix.t().float().contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        lead = inferred(x)
-        blocks = x.reshape(*lead, x.shape[-1] // self.block, self.block)
-        return F.linear(blocks, self.matrix).reshape(*lead, x.shape[-1])
+        # In two dimensions: a product of four is decomposed with a computed size, which
+        # FuseViewCopyTransform of ExecuTorch moves before its computation.
+        blocks = x.reshape(-1, self.block)
+        return F.linear(blocks, self.matrix).reshape(*inferred(x), x.shape[-1])
 
 
 class RotatedNorm(nn.Module):

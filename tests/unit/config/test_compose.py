@@ -146,6 +146,9 @@ MISTAKES = [
     ("runtime.sampling.top_p=abc", "'abc' is not a number", "explain runtime.sampling.top_p"),
     ("train.enabled=abc", "'abc' is not true or false", "explain train.enabled"),
     ("quant.rules.0.outliers=abc", "\n  where: quant.rules[0].outliers", "explain quant.rules"),
+    ("verify.lowering=null", "it cannot be null", "explain verify.lowering"),
+    ("quant.rules.0=null", "it cannot be null", "explain quant.rules\n"),
+    ("+quant.rules.9={scheme: 8w}", "the list has no such place", "explain quant.rules\n"),
     ("model=zzzzzzzz", "no model 'zzzzzzzz'", "llm-export run --help model"),
     (
         "runtime.attention=cstom",
@@ -174,7 +177,7 @@ def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) 
         api.compose_recipe(RECIPE, [override])
     text = str(caught.value)
     assert what in text
-    assert hint in text
+    assert hint in f"{text}\n"
     assert "[" not in text.partition("explain ")[2]  # which takes keys, without indices
     assert len(text.splitlines()) <= 3
     assert caught.value.exit_code == 2

@@ -18,6 +18,8 @@ from llm_export.config.schema_nodes import is_typed, schema_nodes, typed
         ("quant=8da4w", "backend=xnnpack"),
         ("quant.awq={}", "quant.rotate={r1: true}", "verify.lowering.max_mean_kl=0.1"),
         ("quant.rules=[{kind: linear, scheme: 8w}]",),
+        ("quant=auto", "+backend.options.x={y: [1, 2]}", "deploy.questions=[1, true]"),
+        ("runtime.transforms=[a]", "verify.window=${verify.positions}", "quant.awq=null"),
     ],
 )
 def test_merging_a_composition_into_the_schema_changes_nothing(words: tuple[str, ...]) -> None:
@@ -28,6 +30,22 @@ def test_merging_a_composition_into_the_schema_changes_nothing(words: tuple[str,
     assert typed(cfg) is cfg
     merged = OmegaConf.unsafe_merge(schema_nodes(), cfg)
     assert OmegaConf.to_object(cfg) == OmegaConf.to_object(merged)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rules", [{"scheme": "8w"}]),
+        ("awq", {"pattern": ".*"}),
+        ("group_size", 32),
+        ("rules", "${quant.auto.candidates}"),
+    ],
+)
+def test_a_node_without_the_schemas_type_is_found(key: str, value: Any) -> None:
+    nodes = schema_nodes()
+    made = OmegaConf.create({key: value})
+    nodes.quant.__dict__["_content"][key] = made.__dict__["_content"][key]
+    assert not is_typed(nodes)
 
 
 @pytest.mark.parametrize(

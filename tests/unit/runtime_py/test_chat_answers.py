@@ -223,7 +223,7 @@ def _first(llm: LLM, text: str) -> int:
 def test_wrong_arguments_of_a_conversation_are_named(loaded: Loaded) -> None:
     llm, plain = loaded("hermes"), loaded("chatml")
     for call, words in (
-        (lambda: llm.chat(USER, tool_choice="required"), "tool_choice must be auto.*give tools"),
+        (lambda: llm.chat(USER, tool_choice="required"), "'required' needs tools.*give tools"),
         (lambda: llm.chat(USER, tools=[weather], tool_choice="f"), "not 'f'.*tools are weather"),
         (lambda: llm.chat(USER, tool_choice=3), "the name of a tool, not 3"),
         (lambda: ToolChoice(names=("f",)).opening(None, {}), "not known how"),

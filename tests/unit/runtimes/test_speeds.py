@@ -174,9 +174,11 @@ def test_an_interrupted_measurement_goes_on(
     said = capsys.readouterr().err
     assert "line 1 is no turn" in said
     assert "another file, or delete it" in said
-    turns.write_text("no turn\n")
-    assert main(words) == 2
-    assert "line 1 is no turn" in capsys.readouterr().err
+    for other in ("no turn\n", '{"a": 1}'):  # which must not be overwritten
+        turns.write_text(other)
+        assert main(words) == 2
+        assert "line 1 is no turn" in capsys.readouterr().err
+        assert turns.read_text() == other
     assert main([*words[:-1], str(turns / "below.jsonl")]) == 2
     assert "below.jsonl" in capsys.readouterr().err
 

@@ -57,6 +57,17 @@ def test_a_rotation_in_blocks_is_that_of_each_block() -> None:
     assert torch.allclose(BlockRotation(q.matrix().t())(turned), x, atol=1e-6)
 
 
+def test_the_product_reads_the_blocks_as_they_are_cut() -> None:
+    """Another view before it has a computed size in a program of any length: Vulkan's passes move
+    that before its computation."""
+    node: Any = BlockRotation(torch.eye(4))(torch.ones(1, 8, 12, requires_grad=True)).grad_fn
+    names = []
+    while node.next_functions:
+        names.append(node.name())
+        node = node.next_functions[0][0]
+    assert names == ["ViewBackward0", "MmBackward0", "ViewBackward0"]
+
+
 def test_a_tied_model_stays_tied_and_says_the_same() -> None:
     model = decoder()
     before = eager_logits(model, IDS)
