@@ -9,9 +9,10 @@ from runtime_py.memory import available
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def available_memory(cgroup: Path = _CGROUP) -> int:
+def available_memory(cgroup: Path | None = None) -> int:
     """Bytes that this process may still take: of the machine, and of its container."""
     free = available()
+    cgroup = cgroup or _CGROUP
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import hypothesis
 import pytest
@@ -98,6 +98,23 @@ def no_emulation() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(QEMU, "")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def enough_room() -> Iterator[None]:
+    """Whether a recipe fits is tested with amounts that the test names: 32 GB of memory and 100 GB
+    of disk are free here, however full this machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: _Usage(200 * 10**9, 10**11, 10**11))
+        patch.setattr("llm_export.free_memory.available", lambda: 32 * 10**9)
+        patch.setattr("llm_export.free_memory._CGROUP", Path("no container"))
+        yield
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture
