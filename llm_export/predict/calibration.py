@@ -5,11 +5,11 @@ Counted from the recipe and from shapes: weights times tokens, and the steps of 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
+from llm_export.predict.known_grids import on_known_grid
 from llm_export.quant.auto.units import units_from, without_experts
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_of
 from llm_export.quant.rounding import needs_of
@@ -20,8 +20,6 @@ Choices = Sequence[LayerQuantSpec]
 
 _PASSES = {Needs.nothing: 0, Needs.squares: 1, Needs.products: 2}
 """Of the text through the model. For products each layer runs as it was, and again rounded."""
-_GRIDS = {"Q4_0": (4, 32, False), "Q4_1": (4, 32, True), "Q8_0": (8, 32, False)}
-"""Bits, group size and whether there are zero points, by GGUF's names of encodings."""
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -102,7 +100,7 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
     rounds = quant.auto is not None or any(c.on_grid for c in products)
     needs = needs_of(method) if rounds else Needs.nothing
     outliers = text and any(c.outliers for c in products)
-    kept = _on_known_grid(recipe)
+    kept = on_known_grid(recipe)
     chosen = products if quant.auto is not None else [c for c in products if c.on_grid]
     open_ones = [c for c in chosen if not kept(c)]
     # Layers of which nothing is rounded run once, for those behind them.
@@ -123,25 +121,6 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
         "widest": max((c.shape[0] * c.shape[1] for c in open_ones), default=0) * 4e-9 * searches,
         "inputs": max((4e-9 * c.shape[1] ** 2 for c in solved), default=0.0),
     }
-
-
-def _on_known_grid(recipe: Recipe) -> Callable[[LayerQuantSpec], bool]:
-    """Whether a linear keeps the integers of a GGUF file, whose name ends with its encoding
-    (the naming convention of the GGUF specification)."""
-    quant, source = recipe.quant, recipe.checkpoint
-    name = source.path or (source.package.member if source.package else "") or ""
-    found = re.search(r"(Q[0-9]_[01])\.gguf$", name)
-    moved = quant.smooth is not None or quant.awq is not None or quant.rotate is not None
-    grid = _GRIDS.get(found.group(1)) if found and quant.rounding.keep_grids and not moved else None
-
-    def kept(choice: LayerQuantSpec) -> bool:
-        if grid is None or choice.kind is not ModuleKind.linear:
-            return False
-        bits, group, shifted = grid
-        same = SCHEMES[choice.scheme].weight_bits == bits and choice.group_size == group
-        return same and (choice.zero_point or not shifted)
-
-    return kept
 
 
 def _count(choices: Iterable[LayerQuantSpec]) -> int:

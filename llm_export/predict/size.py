@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
+from llm_export.predict.known_grids import on_known_grid
 from llm_export.predict.model_shapes import decoder_shapes, is_of_family, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
 from llm_export.quant.layer_spec import (
@@ -113,8 +114,10 @@ def with_instructions(constants: int) -> int:
 
 
 def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
-    """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
-    found = matrix_choices(model, resolved)
+    """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers, and
+    weights whose integers are kept are known by the checkpoint's name."""
+    kept = on_known_grid(resolved.recipe)
+    found = [replace(c, rounding="kept") if kept(c) else c for c in matrix_choices(model, resolved)]
     shared = {
         table.name: head.name
         for table, head in tied_pairs(found)

@@ -16,7 +16,6 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from llm_export.config.quant_schema import ModuleKind, QuantConfig, QuantRule
-from llm_export.quant.mean_columns import COPIES
 from llm_export.quant.schemes import SCHEMES, Activations, Support, refusal, supported
 
 SAME_SIZE = 1.05
@@ -195,6 +194,6 @@ def _bits(rule: QuantRule, able: Mapping[str, Support]) -> float:
     if rule.group_size is None:
         return bits
     in_kernel = rule.scheme in able and able[rule.scheme].zero_points
-    point = _SCALE_BITS if in_kernel else COPIES * bits
+    point = _SCALE_BITS if in_kernel else bits
     has_point = in_kernel if rule.zero_point is None else rule.zero_point
     return bits + (_SCALE_BITS + (point if has_point else 0)) / rule.group_size

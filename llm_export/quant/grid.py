@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llm_export.memory import memory_mapped
 from llm_export.quant.blocks import each_block
+from llm_export.quant.mean_columns import LIFT, column_count
+
+_SMALLEST = 1e-12
+"""Of a scale, where all values are zero."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,15 @@ class GridSpec:
         zero_point: whether each group has an offset as well as a scale.
         scale_dtype: dtype of the kernel's scales; rounding them here makes the eager model
             equal to the program.
+        offset_columns: offsets are rounded as one copy of further columns of the weight
+            (``offset_columns``) represents them, before the weight is.
     """
 
     bits: int
     group: int | None
     zero_point: bool = False
     scale_dtype: torch.dtype = torch.float32
+    offset_columns: bool = False
 
     @property
     def low(self) -> int:
@@ -41,6 +49,14 @@ class GridSpec:
     def grouped(self, weight: Tensor) -> Tensor:
         """[N, K] -> [N, G, K / G]."""
         return weight.reshape(weight.shape[0], -1, self.group or weight.shape[1])
+
+    def kept_offset(self, offset: Tensor, inputs: int) -> Tensor:
+        """The nearest offsets [N, G] that are represented, of a weight with ``inputs`` columns."""
+        if not self.offset_columns:
+            return offset
+        size, groups = self.group or inputs, offset.shape[1]
+        columns = F.pad(offset * (size / LIFT), (0, column_count(groups, size) - groups))
+        return Grid.symmetric(columns, self).values()[:, :groups] * (LIFT / size)
 
 
 @dataclass(frozen=True)
@@ -63,9 +79,19 @@ class Grid:
         """Round to the nearest values, given scales and offsets [N, G]."""
         scale = scale.to(spec.scale_dtype).to(torch.float32)
         groups = spec.grouped(weight)
+        if offset is not None:
+            offset = spec.kept_offset(offset, weight.shape[1])
         shifted = groups if offset is None else groups - offset.unsqueeze(-1)
         q = torch.round(shifted / scale.unsqueeze(-1)).clamp(spec.low, spec.high)
         return Grid(q.to(torch.int8).reshape(weight.shape), scale, offset, spec)
+
+    @staticmethod
+    def symmetric(values: Tensor, spec: GridSpec) -> Grid:
+        """Round [N, K], K a multiple of the group size, to scales that represent the largest
+        magnitude of each group."""
+        plain = replace(spec, zero_point=False, offset_columns=False)
+        largest = plain.grouped(values).abs().amax(-1)
+        return Grid.rounded(values, (largest / spec.high).clamp(min=_SMALLEST), None, plain)
 
     def values(self) -> Tensor:
         """The dequantized weight, float32 [N, K]."""

@@ -12,12 +12,16 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
-from llm_export.quant.mean_columns import COPIES, column_count
+from llm_export.quant.mean_columns import EXACT_COPIES, column_count
 from llm_export.quant.outlier_selection import selection_bytes
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 if TYPE_CHECKING:
     from llm_export.quant.grid import GridSpec
+
+
+_EARLIER = ("kept", "qat")
+"""How weights are rounded that were quantized, or trained to be, before."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,17 @@ class LayerQuantSpec:
         from llm_export.quant.grid import GridSpec
 
         bits, dtype = SCHEMES[self.scheme].weight_bits, getattr(torch, self.scale_dtype)
-        return GridSpec(bits, self.group_size, self.zero_point, dtype)
+        return GridSpec(bits, self.group_size, self.zero_point, dtype, self.has_offset_columns)
+
+    @property
+    def has_offset_columns(self) -> bool:
+        """Whether offsets of groups are further columns of the weight."""
+        return self.zero_point and self.group_size is not None and not self.in_kernel
+
+    def spec_of(self, how: str | None) -> GridSpec:
+        """``spec`` of a weight that was rounded so: one that was quantized before keeps its
+        offsets."""
+        return replace(self.spec, offset_columns=False) if how in _EARLIER else self.spec
 
     @property
     def bytes(self) -> int:
@@ -154,8 +168,10 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale *= 2 if choice.in_kernel else 1
     scale += choice.group_bytes
-    if choice.zero_point and choice.group_size and not choice.in_kernel:
-        further = COPIES * column_count(groups, choice.group_size)
+    if choice.has_offset_columns and choice.group_size:
+        earlier = choice.qat is not None or choice.rounding in _EARLIER
+        copies = EXACT_COPIES if earlier else 1
+        further = copies * column_count(groups, choice.group_size)
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers

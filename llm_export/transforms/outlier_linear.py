@@ -11,8 +11,8 @@ from llm_export.models.components.swapped_embedding import SwappedEmbedding, swa
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.mean_columns import COPIES, LIFT, column_count
-from llm_export.quant.offset_columns import with_offset_columns
+from llm_export.quant.mean_columns import LIFT, column_count
+from llm_export.quant.offset_columns import offset_copies, with_offset_columns
 from llm_export.quant.outlier_selection import by_product
 
 
@@ -43,7 +43,8 @@ def use_outlier_linear(
     if grid.offset is not None and not in_kernel:
         groups = grid.offset.shape[1]
         width = column_count(groups, base.in_features // groups)
-        grid, means = with_offset_columns(grid), MeanColumns(groups, width, COPIES, LIFT)
+        means = MeanColumns(groups, width, offset_copies(grid), LIFT)
+        grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)
     _exchange(model, name, OutlierLinear(base, means, columns, values, by_product=selects))
     return grid

@@ -22,7 +22,7 @@ def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) 
     columns = None
     if choice.outliers:
         columns = outlier_channels({choice.name: x.abs().amax(0)}, [choice]).get(choice.name)
-    grid = find_grid(weight, choice.spec) if keep else None
+    grid = find_grid(weight, choice.spec_of("kept")) if keep else None
     if grid is None:
         rest = weight
         if columns is not None:

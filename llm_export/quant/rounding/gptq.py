@@ -92,7 +92,8 @@ def _round(
     Args:
         importance: of the columns, for the scales.
         static: scales are those of the float weight. Else each group's are made when it is
-            reached, of the values that it has then, which needs the natural order.
+            reached, of the values that it has then, which needs the natural order. Offsets that
+            are columns share scales, and so are those of the float weight in any case.
     """
     # Transposed, because columns are read and written.
     rest = weight.float()[:, order].t().contiguous()
@@ -105,7 +106,7 @@ def _round(
         errors = torch.empty(end - start, rows)
         for k in range(start, end):
             group = int(order[k]) // size
-            if not static and k % size == 0:
+            if not (static or spec.offset_columns) and k % size == 0:
                 span = slice(k, k + size)
                 now = _scales(rest[span].t(), whole_row, importance[span])
                 scale[group], offset[group] = (t.squeeze(1) for t in now)

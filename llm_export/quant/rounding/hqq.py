@@ -30,8 +30,8 @@ class HQQ:
         return self
 
     def round(self, weight: Tensor, spec: GridSpec, inputs: Tensor | None = None) -> Grid:
-        """The better of torchao's HQQ and min-max per group, by squared error after scales are
-        rounded to the kernel's dtype.
+        """The better of torchao's HQQ and min-max per group, or per row where offsets are columns,
+        by squared error after scales are rounded to the kernel's dtype.
         """
         parts = [_round(rows, spec) for rows in weight.split(max(1, _ROWS // weight.shape[1]))]
         offsets = [p.offset for p in parts if p.offset is not None]
@@ -49,7 +49,10 @@ ROUNDER = HQQ()
 def _round(weight: Tensor, spec: GridSpec) -> Grid:
     plain = Grid.rounded(weight, *ranges(weight, spec), spec)
     optimized = _affine(weight, spec) if spec.zero_point else _symmetric(weight, spec)
-    better = (_errors(weight, optimized) < _errors(weight, plain)).unsqueeze(-1)
+    mine, theirs = _errors(weight, optimized), _errors(weight, plain)
+    if spec.offset_columns:  # groups of a row share the scales of their offsets
+        mine, theirs = (each.sum(-1, keepdim=True).expand_as(each) for each in (mine, theirs))
+    better = (mine < theirs).unsqueeze(-1)
     q = torch.where(better, spec.grouped(optimized.q), spec.grouped(plain.q))
     better = better.squeeze(-1)
     offset = None

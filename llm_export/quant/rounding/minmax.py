@@ -46,7 +46,12 @@ def ranges(weight: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor | None]:
     # Zero points stay small enough for half precision, also those of constant groups.
     span = torch.maximum((high - low) / (spec.high - spec.low), groups.abs().amax(-1) / _FARTHEST)
     scale = _positive(span).to(spec.scale_dtype).float()
-    return scale, low - scale * spec.low
+    offset = low - scale * spec.low
+    if spec.offset_columns:
+        offset = spec.kept_offset(offset, weight.shape[1])
+        wanted = torch.maximum((high - offset) / spec.high, (low - offset) / spec.low)
+        scale = torch.maximum(scale, wanted)
+    return scale, offset
 
 
 def _positive(scale: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from llm_export.quant.grid import Grid
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rules import LayerQuantSpec
 
-FORMAT = "2"
+FORMAT = "3"
 
 
 class FinishedLayers:
@@ -109,7 +109,7 @@ def _rounded(
     if q.shape != (rows, columns) or q.dtype != torch.int8 or scale.shape != groups:
         raise ValueError(choice.name)
     how, sqnr_db, training_db = outcome
-    grid = Grid(q, scale, offset, spec)
+    grid = Grid(q, scale, offset, choice.spec_of(str(how)))
     return Rounded(grid, str(how), *_decibels(sqnr_db, training_db))
 
 

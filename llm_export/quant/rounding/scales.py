@@ -8,6 +8,8 @@ of its input, as in llama.cpp's importance matrix: the error of the product is t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -60,7 +62,25 @@ def _search(weight: Tensor, spec: GridSpec, importance: Tensor) -> tuple[Tensor,
         scale = torch.where(better, tried, scale)
         if offset is not None and shift is not None:
             offset = torch.where(better, shift, offset)
-    return scale, offset
+    if offset is None or not spec.offset_columns:
+        return scale, offset
+    offset = spec.kept_offset(offset, weight.shape[1])
+    return _at_offset(groups, each, scale, offset, spec), offset
+
+
+def _at_offset(
+    groups: Tensor, each: Tensor, start: Tensor, offset: Tensor, spec: GridSpec
+) -> Tensor:
+    """The scales with the least error for given offsets, from ``start`` on."""
+    plain = replace(spec, zero_point=False)
+    shifted = groups - offset.unsqueeze(-1)
+    scale, least = start, _error(shifted, each, start, None, plain)
+    for factor in _FACTORS:
+        tried, _ = _fitted(shifted, each, start * factor, None, plain)
+        error = _error(shifted, each, tried, None, plain)
+        scale = torch.where(error < least, tried, scale)
+        least = torch.minimum(error, least)
+    return scale
 
 
 def _levels(groups: Tensor, scale: Tensor, offset: Tensor | None, spec: GridSpec) -> Tensor:

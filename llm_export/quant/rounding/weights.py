@@ -147,8 +147,8 @@ def known_grid(
 ) -> tuple[Grid, str] | None:
     """The quantized weight from training or from the checkpoint, and which of the two."""
     if choice.qat is not None:
-        return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"
-    grid = find_grid(weight, choice.spec) if settings.keep_grids else None
+        return trained_grid(weight, choice.spec_of("qat"), choice.qat, choice.name), "qat"
+    grid = find_grid(weight, choice.spec_of("kept")) if settings.keep_grids else None
     return None if grid is None else (grid, "kept")
 
 

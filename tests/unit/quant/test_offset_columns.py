@@ -10,25 +10,29 @@ from torch import Tensor, nn
 
 from llm_export.models.components.outlier_linear import OutlierLinear
 from llm_export.quant.apply import set_weight
-from llm_export.quant.grid import Grid, GridSpec
-from llm_export.quant.mean_columns import COPIES, LIFT, column_count
+from llm_export.quant.grid import Grid, GridSpec, sqnr
+from llm_export.quant.mean_columns import EXACT_COPIES, LIFT, column_count
 from llm_export.quant.offset_columns import with_offset_columns
+from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.transforms.outlier_linear import use_outlier_linear
 
 
-def affine(rows: int, groups: int, size: int, seed: int) -> Grid:
+def affine(rows: int, groups: int, size: int, seed: int, *, kept: bool = True) -> Grid:
+    """``kept``: with offsets of any values, as of an earlier quantization."""
     torch.manual_seed(seed)
     centre = torch.randn(rows, groups).repeat_interleave(size, 1)
     weight = torch.randn(rows, groups * size) + centre
-    return ROUNDER.round(weight, GridSpec(4, size, zero_point=True, scale_dtype=torch.bfloat16))
+    spec = GridSpec(4, size, True, torch.bfloat16, offset_columns=not kept)
+    return ROUNDER.round(weight, spec)
 
 
 def offsets_of(merged: Grid, groups: int) -> Tensor:
     """Those that the further columns represent, [N, G]."""
     size = merged.spec.group
     assert size is not None
-    copies = merged.values()[:, groups * size :].reshape(len(merged.q), COPIES, -1)
+    width = column_count(groups, size)
+    copies = merged.values()[:, groups * size :].reshape(len(merged.q), -1, width)
     return copies.sum(1)[:, :groups] * (LIFT / size)
 
 
@@ -42,12 +46,37 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
     kept = offsets_of(merged, groups)
     assert grid.offset is not None
     assert merged.offset is None
-    assert merged.q.shape[1] == groups * size + COPIES * column_count(groups, size)
+    assert merged.q.shape[1] == groups * size + EXACT_COPIES * column_count(groups, size)
     assert torch.equal(merged.q[:, : groups * size], grid.q)
     assert int(merged.q.min()) >= -8
     assert int(merged.q.max()) <= 7
     largest = grid.offset.abs().amax(1, keepdim=True)
     assert (kept - grid.offset).abs().le(largest / 90 + 1e-12).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 5), st.integers(1, 40), st.sampled_from([32, 48, 64]), st.integers(0, 99),
+    st.sampled_from(["minmax", "mse", "hqq", "gptq"]),
+)  # fmt: skip
+def test_one_copy_is_exact_for_offsets_that_were_rounded_before_the_weight(
+    rows: int, groups: int, size: int, seed: int, method: str
+) -> None:
+    torch.manual_seed(seed)
+    inputs = torch.randn(groups * size, 2 * groups * size)
+    products = {"gptq": inputs @ inputs.t(), "mse": inputs.square().mean(1)}
+    weight = torch.randn(rows, groups * size) + torch.randn(rows, groups).repeat_interleave(size, 1)
+    free, bound = (
+        ROUNDERS.get(method).round(
+            weight, GridSpec(4, size, True, torch.bfloat16, columns), products.get(method)
+        )
+        for columns in (False, True)
+    )
+    merged = with_offset_columns(bound)
+    assert bound.offset is not None
+    assert merged.q.shape[1] == groups * size + column_count(groups, size)
+    torch.testing.assert_close(offsets_of(merged, groups), bound.offset, rtol=1e-5, atol=1e-9)
+    assert sqnr(weight, bound) > sqnr(weight, free) - 1.5  # dB; two copies would cost 0.4 bits
 
 
 def test_offsets_of_zero_stay_zero() -> None:

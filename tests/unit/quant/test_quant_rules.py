@@ -91,11 +91,14 @@ def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
     grouped = QuantRule(scheme="8da4w", group_size=size)
     assert linear(rows, columns, grouped).bytes == count // 2 + 2 * rows * groups
     corrected = QuantRule(scheme="8da4w", group_size=size, zero_point=True, outliers=3)
-    further = 2 * -(-groups // size) * size  # columns of two copies of the group offsets
-    integers = rows * (columns + further) // 2
-    scales = 2 * rows * (groups + further // size)
-    apart = 4 * (rows * 3 + columns * 3 + columns)  # and what selects their inputs
-    assert linear(rows, columns, corrected).bytes == integers + scales + apart
+    choice = linear(rows, columns, corrected)
+    for rounding, copies in (("gptq", 1), ("kept", 2), ("qat", 2)):
+        further = copies * -(-groups // size) * size  # columns of the group offsets
+        integers = rows * (columns + further) // 2
+        scales = 2 * rows * (groups + further // size)
+        apart = 4 * (rows * 3 + columns * 3 + columns)  # and what selects their inputs
+        assert replace(choice, rounding=rounding).bytes == integers + scales + apart
+    assert choice.bytes == replace(choice, rounding="gptq").bytes
 
 
 @pytest.mark.parametrize(
