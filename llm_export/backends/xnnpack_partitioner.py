@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from executorch.exir.dialects._ops import ops as exir_ops
 from torch import fx
 from torch.export import ExportedProgram
 
@@ -32,6 +33,24 @@ class LayerwisePartitioner(XnnpackPartitioner):
                 parts[layers[node]].append(node)
             cut += [Partition(len(cut) + i, part) for i, part in enumerate(parts.values())]
         return cut
+
+
+class CutsOutside(XnnpackPartitioner):
+    """Leaves views of whole inputs to the program, where they cost nothing: a delegate would copy
+    a cache of which a part is cut from the view.
+    """
+
+    def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
+        kept: list[Partition] = []
+        for whole in super().generate_partitions(ep):
+            nodes = [node for node in whole.nodes if not _view_of_input(node)]
+            kept += [Partition(len(kept), nodes)] if nodes else []
+        return kept
+
+
+def _view_of_input(node: fx.Node) -> bool:
+    view = exir_ops.edge.aten.view_copy.default
+    return node.target == view and node.all_input_nodes[0].op == "placeholder"
 
 
 def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:

@@ -90,25 +90,6 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
     assert torch.equal(fed(two, long)[-1], fed(fused, long)[-1])
 
 
-@pytest.mark.slow
-def test_a_long_cache_goes_by_the_operator(
-    tiny: tuple[Program, Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two KV heads of 32 channels: room for a copy of 20 keys."""
-    monkeypatch.setattr(xnnpack_prefill, "_COPY", 20 * 4 * 2 * 32)
-    two, fused = with_two_ways(tmp_path), tiny[1]
-    for cuts, same in (
-        ([1, 2, 20], False),
-        ([20], False),
-        ([21], True),
-        ([1, 2, 21], True),
-        ([1, 2, 32, 64], True),
-    ):
-        last = [fed(program, cuts)[-1] for program in (two, fused)]
-        assert torch.equal(*last) is same, cuts
-        assert relative_error(*last) < 1e-5, cuts
-
-
 @pytest.mark.release
 def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     two, fused = both_ways([*TINY, "quant.kv_cache=bfloat16"], tmp_path)
@@ -133,10 +114,17 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_layers_with_a_window(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limits", [{}, {"_TOGETHER": 0, "_MASK": 4 * 32 * 2 * 20}],
+                         ids=["heads together", "heads in turn"])  # fmt: skip
+def test_layers_with_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
     """A window of 8 tokens of 64: in any cuts as transformers computes, also where a step is longer
-    than the window, or begins within it. The branch of each kind of layer is taken.
+    than the window, or begins within it, or reads more keys than there is room for in the mask's
+    copy (20). The branch of each kind of layer is taken.
     """
+    for name, value in limits.items():
+        monkeypatch.setattr(xnnpack_prefill, name, value)
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
     config = {**config, "num_hidden_layers": 2, "sliding_window": 8}
     config["layer_types"] = ["sliding_attention", "full_attention"]
