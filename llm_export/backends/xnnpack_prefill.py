@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from llm_export.backends.attention_scores import held_scores
 from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, first_seen, put_branches
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
@@ -32,16 +33,6 @@ from llm_export.compat.edge_config import edge_config
 from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
-_TOGETHER = 32 << 20
-"""Bytes of a chunk's attention scores over all heads. If a chunk at the end of the context has
-more, KV heads are computed in turn, which is as fast from some 500 tokens on.
-"""
-_CHUNK = 256
-"""Tokens of a prompt that ``runtime_py`` feeds at once."""
-_SCORES = 128 << 20
-"""Bytes of the scores that are held at once; for causal attention, XNNPACK holds as much again to
-hide keys. Larger steps use the fused operator, which needs neither.
-"""
 _MASK = 32 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
@@ -77,10 +68,7 @@ class _Call:
         """Maximum number of cache entries that the XNNPACK branch reads."""
         if self.mask is not None:
             self.longest = min(self.longest, _MASK // (4 * step * group))
-        scores = 4 * heads * group * min(step, _CHUNK) * self.longest
-        self.in_turn = scores > _TOGETHER
-        self.rows = group if self.in_turn else heads * group
-        """Of the scores that are held at once, for each token of a step."""
+        self.held = held_scores(heads, group, step, self.longest)
         given_scale = scale if isinstance(scale, float) else 0.0
         self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 
@@ -150,7 +138,7 @@ def _condition(graph: fx.Graph, call: _Call) -> tuple[dict[str, fx.Node], fx.Nod
     numbers being positive: one is never negative, and a quotient makes the other one negative for
     too many keys.
     """
-    length, scores = call.inputs["length"], _SCORES // (4 * call.rows)
+    length, scores = call.inputs["length"], call.held.most
     keys = computed(graph, "add", call.inputs["start"], length)
     span = {"end": keys}
     if call.mask is not None:
@@ -203,10 +191,10 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     shapes: tuple[Any, ...] = ({1: length}, None, None)
     module: nn.Module
     if call.mask is None:
-        module = CausalChunk(call.scale, call.longest, call.in_turn)
+        module = CausalChunk(call.scale, call.longest, call.held.in_turn)
         example, shapes = (*example, s + 1), (*shapes, Dim.DYNAMIC)
     else:
-        module = MaskedChunk(call.scale, call.longest, call.in_turn)
+        module = MaskedChunk(call.scale, call.longest, call.held.in_turn)
         mask = torch.zeros(s, call.cache_shape[1], dtype=call.mask.meta["spec"].dtype)
         example = (*example, mask, 1, s + 1)
         shapes = (*shapes, {0: length}, Dim.DYNAMIC, Dim.DYNAMIC)

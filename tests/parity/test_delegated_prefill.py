@@ -12,7 +12,7 @@ from family_models import MEMBERS, settings
 from parity_tools import lowering_of, program_at, recipe_for, relative_error, sample_ids
 
 from llm_export import api
-from llm_export.backends import xnnpack_prefill
+from llm_export.backends import attention_scores, xnnpack_prefill
 from llm_export.config.schema import Recipe
 from llm_export.models.components.attention_cores import planners
 from llm_export.models.components.attention_cores.planners import additive
@@ -80,7 +80,7 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
 ) -> None:
     """Four heads: a step of 4 tokens that ends at 8 has 128 scores, one of 9
     that ends at 12 432."""
-    monkeypatch.setattr(xnnpack_prefill, "_SCORES", 4 * 300)
+    monkeypatch.setattr(attention_scores, "_MOST", 4 * 300)
     two, fused = with_two_ways(tmp_path), tiny[1]
     # Single tokens first, so that both have the same caches.
     cuts = [1, 2, 3, 4, 8, 12, 16]
@@ -114,17 +114,17 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limits", [{}, {"_TOGETHER": 0, "_MASK": 4 * 32 * 2 * 20}],
-                         ids=["heads together", "heads in turn"])  # fmt: skip
+@pytest.mark.parametrize("in_turn", [False, True], ids=["heads together", "heads in turn"])
 def test_layers_with_a_window(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
 ) -> None:
     """A window of 8 tokens of 64: in any cuts as transformers computes, also where a step is longer
     than the window, or begins within it, or reads more keys than there is room for in the mask's
     copy (20). The branch of each kind of layer is taken.
     """
-    for name, value in limits.items():
-        monkeypatch.setattr(xnnpack_prefill, name, value)
+    if in_turn:
+        monkeypatch.setattr(attention_scores, "_TOGETHER", 0)
+        monkeypatch.setattr(xnnpack_prefill, "_MASK", 4 * 32 * 2 * 20)
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
     config = {**config, "num_hidden_layers": 2, "sliding_window": 8}
     config["layer_types"] = ["sliding_attention", "full_attention"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, fx
 
-from llm_export.backends import xnnpack_prefill
+from llm_export.backends import attention_scores
+from llm_export.backends.attention_scores import HeldScores
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
 from llm_export.backends.xnnpack_prefill import _Call, _lowered, _operator
 from llm_export.compat.tensor_specs import spec_of
@@ -76,23 +77,23 @@ def test_a_cache_of_few_slots() -> None:
     assert not call(3, 3).fits(), "it stays with the fused operator"
     made = call(4, 4)
     assert made.fits()
-    assert not made.in_turn
+    assert not made.held.in_turn
     names = {node.name for node in _lowered(made, ExecutorchBackendConfig()).graph.nodes}
     assert {"q", "mask", "first", "keys"} <= names
 
 
 def test_what_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads are computed in turn where the longest step's scores of all are too many."""
-    monkeypatch.setattr(xnnpack_prefill, "_TOGETHER", 4 * HEADS * GROUP * 4 * 32)
-    assert (call(4, 32).in_turn, call(4, 32).rows) == (False, HEADS * GROUP)
-    assert (call(4, 33).in_turn, call(4, 33).rows) == (True, GROUP)
+    monkeypatch.setattr(attention_scores, "_TOGETHER", 4 * HEADS * GROUP * 4 * 32)
+    assert call(4, 32).held == HeldScores(False, HEADS * GROUP, GROUP)
+    assert call(4, 33).held == HeldScores(True, GROUP, GROUP)
 
 
 @pytest.mark.slow
 def test_only_the_filled_part_of_a_head_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     from executorch.exir import ExecutorchBackendConfig, memory
 
-    monkeypatch.setattr(xnnpack_prefill, "_TOGETHER", 0)
+    monkeypatch.setattr(attention_scores, "_TOGETHER", 0)
     graph = _lowered(call(4, 8), ExecutorchBackendConfig()).graph
     cache = next(node for node in graph.nodes if node.name == "k_cache")
     assert {user.target for user in cache.users} == {memory.view}, "no delegate is given all of it"
