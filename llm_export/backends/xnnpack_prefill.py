@@ -33,7 +33,11 @@ from llm_export.compat.edge_config import edge_config
 from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
-_MASK = 32 << 20
+_COPY = 128 << 20
+"""Bytes of the copy of all keys, and of that of all values, which are planned memory; larger caches
+use the fused operator.
+"""
+_MASK = 20 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
 """
@@ -63,8 +67,8 @@ class _Call:
         )
         self.mask = self.inputs.get("mask")
         self.plain = bool(causal) is (self.mask is None) and not dropout
-        heads, step, group, _ = self.q_shape
-        self.longest = self.cache_shape[1]
+        heads, step, group, e = self.q_shape
+        self.longest = min(self.cache_shape[1], _COPY // (4 * heads * e))
         """Maximum number of cache entries that the XNNPACK branch reads."""
         if self.mask is not None:
             self.longest = min(self.longest, _MASK // (4 * step * group))

@@ -31,6 +31,8 @@ _FUSED = ("custom_op", INT8[AttentionKind.custom_op])
 _BRANCHED = ("custom_op_by_head", BFLOAT16)
 """Kinds whose scores are held a head at a time where they are many
 (``backend.options.delegated_prefill``)."""
+_COPIED = 10
+"""Bytes of a key's or value's channel: as cut from a cache in bfloat16, in float32, and packed."""
 RUNTIME = 32_000_000
 """Bytes of tokenizer, method and delegates' graphs, beside their weights."""
 
@@ -116,7 +118,7 @@ def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
         if resolved.attention in _BRANCHED:
             group = config.num_heads // config.num_kv_heads
             held = held_scores(config.num_kv_heads, group, step, context)
-            copies = 2 * _FLOAT * config.num_kv_heads * config.head_dim * context
+            copies = 2 * _COPIED * config.num_kv_heads * config.head_dim * context
             most = max(most, held.peak(step, context) + copies)
         else:
             most = max(most, _KEPT * _FLOAT * config.num_heads * step * context)
