@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from executorch.exir.dialects._ops import ops as exir_ops
 from torch import fx
 from torch.export import ExportedProgram
 
+from llm_export.compat.operators import operator_name
 from llm_export.compat.xnnpack_partitioner import (
     Partition,
     XnnpackPartitioner,
@@ -49,8 +49,8 @@ class CutsOutside(XnnpackPartitioner):
 
 
 def _view_of_input(node: fx.Node) -> bool:
-    view = exir_ops.edge.aten.view_copy.default
-    return node.target == view and node.all_input_nodes[0].op == "placeholder"
+    is_view = operator_name(node.target) == "aten::view_copy"
+    return is_view and node.all_input_nodes[0].op == "placeholder"
 
 
 def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:

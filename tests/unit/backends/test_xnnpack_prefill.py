@@ -87,6 +87,9 @@ def test_what_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_scores, "_TOGETHER", 4 * HEADS * GROUP * 4 * 32)
     assert call(4, 32).held == HeldScores(False, HEADS * GROUP, GROUP)
     assert call(4, 33).held == HeldScores(True, GROUP, GROUP)
+    # Scores and a bound of each are held, and a larger workspace beside the former one.
+    assert call(4, 33).held.peak(4, 33) == 2 * 4 * (GROUP + GROUP) * 4 * 33
+    assert call(4, 32).held.peak(4, 32) == 2 * 4 * (HEADS * GROUP + GROUP) * 4 * 32
 
 
 @pytest.mark.slow
