@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
-from runtime_py.errors import BundleRuntimeError, Cancelled
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
 from runtime_py.manifest import VERIFY, is_endless, rows_length
 from runtime_py.marks import Mark, Marks
@@ -25,6 +25,7 @@ from runtime_py.program_state import Copied, ProgramState, StateTensor, state_te
 from runtime_py.rows import Rows, SavedRows
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
+from runtime_py.turns import next_step
 
 __all__ = ["Program", "set_threads", "thread_count", "warm_up_imports"]
 
@@ -390,8 +391,7 @@ class Program:
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):
-            if self.stopped is not None and self.stopped.is_set():
-                raise Cancelled
+            next_step(self.stopped, first=start == 0)
             logits = self.step(tokens[start : start + size])
         if logits is None:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")

@@ -8,6 +8,7 @@ from collections import defaultdict
 from torch import fx
 from torch.export import ExportedProgram
 
+from llm_export.compat.operators import operator_name
 from llm_export.compat.xnnpack_partitioner import (
     Partition,
     XnnpackPartitioner,
@@ -32,6 +33,24 @@ class LayerwisePartitioner(XnnpackPartitioner):
                 parts[layers[node]].append(node)
             cut += [Partition(len(cut) + i, part) for i, part in enumerate(parts.values())]
         return cut
+
+
+class CutsOutside(XnnpackPartitioner):
+    """Leaves views of whole inputs to the program, where they cost nothing: a delegate would copy
+    a cache of which a part is cut from the view.
+    """
+
+    def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
+        kept: list[Partition] = []
+        for whole in super().generate_partitions(ep):
+            nodes = [node for node in whole.nodes if not _view_of_input(node)]
+            kept += [Partition(len(kept), nodes)] if nodes else []
+        return kept
+
+
+def _view_of_input(node: fx.Node) -> bool:
+    is_view = operator_name(node.target) == "aten::view_copy"
+    return is_view and node.all_input_nodes[0].op == "placeholder"
 
 
 def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:

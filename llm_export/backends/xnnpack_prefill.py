@@ -4,7 +4,8 @@
 it takes nearly half of the total time, because its softmax computes one exponential at a time.
 XNNPACK's matrix products and softmax are two to three times as fast, but need a copy of the filled
 part of the cache, which is cheap relative to a prompt chunk. The program contains both and
-branches on the length of the step.
+branches on the length of the step. In long contexts the KV heads are computed in turn, so that the
+scores of one are held at a time.
 
 With a mask, as of a sliding window, the operator reads the whole cache, filled or not. Here the
 keys start at the first one that the step's first token may attend to. A mask is additive: less than
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from llm_export.backends.attention_scores import held_scores
 from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, first_seen, put_branches
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
@@ -31,14 +33,11 @@ from llm_export.compat.edge_config import edge_config
 from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
-_SCORES = 64 << 20
-"""Bytes of a chunk's attention scores over all heads; XNNPACK keeps two or three such tensors.
-Larger steps use the fused operator, which needs none.
+_COPY = 128 << 20
+"""Bytes of the copy of all keys, and of that of all values, which are planned memory; larger caches
+use the fused operator.
 """
-_COPY = 32 << 20
-"""Bytes of the copy of all keys, and of that of all values; larger caches use the fused operator.
-"""
-_MASK = 8 << 20
+_MASK = 20 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
 """
@@ -68,11 +67,12 @@ class _Call:
         )
         self.mask = self.inputs.get("mask")
         self.plain = bool(causal) is (self.mask is None) and not dropout
-        heads, slots, _, e = self.cache_shape
-        self.longest = min(slots, _COPY // (4 * heads * e))
+        heads, step, group, e = self.q_shape
+        self.longest = min(self.cache_shape[1], _COPY // (4 * heads * e))
         """Maximum number of cache entries that the XNNPACK branch reads."""
         if self.mask is not None:
-            self.longest = min(self.longest, _MASK // (4 * self.q_shape[1] * self.q_shape[2]))
+            self.longest = min(self.longest, _MASK // (4 * step * group))
+        self.held = held_scores(heads, group, step, self.longest)
         given_scale = scale if isinstance(scale, float) else 0.0
         self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 
@@ -142,7 +142,7 @@ def _condition(graph: fx.Graph, call: _Call) -> tuple[dict[str, fx.Node], fx.Nod
     numbers being positive: one is never negative, and a quotient makes the other one negative for
     too many keys.
     """
-    length, scores = call.inputs["length"], _SCORES // (4 * call.q_shape[0] * call.q_shape[2])
+    length, scores = call.inputs["length"], call.held.most
     keys = computed(graph, "add", call.inputs["start"], length)
     span = {"end": keys}
     if call.mask is not None:
@@ -179,9 +179,10 @@ def _as_it_was(inputs: dict[str, fx.Node], node: fx.Node) -> fx.GraphModule:
 
 def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     """A chunk's attention for the shapes of a call, ready for memory planning."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
     from torch.export import Dim
+
+    from llm_export.backends.xnnpack_partitioner import CutsOutside
 
     heads, step, group, e = call.q_shape
     step = min(step, call.longest)
@@ -194,17 +195,17 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     shapes: tuple[Any, ...] = ({1: length}, None, None)
     module: nn.Module
     if call.mask is None:
-        module = CausalChunk(call.scale, call.longest)
+        module = CausalChunk(call.scale, call.longest, call.held.in_turn)
         example, shapes = (*example, s + 1), (*shapes, Dim.DYNAMIC)
     else:
-        module = MaskedChunk(call.scale, call.longest)
+        module = MaskedChunk(call.scale, call.longest, call.held.in_turn)
         mask = torch.zeros(s, call.cache_shape[1], dtype=call.mask.meta["spec"].dtype)
         example = (*example, mask, 1, s + 1)
         shapes = (*shapes, {0: length}, Dim.DYNAMIC, Dim.DYNAMIC)
     program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)
     edge = to_edge_transform_and_lower(
         program,
-        partitioner=[XnnpackPartitioner()],
+        partitioner=[CutsOutside()],
         compile_config=edge_config(dim_order=False),
     )
     lowered = edge.exported_program()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 
+from llm_export.backends.attention_scores import CHUNK, held_scores
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AttentionKind, LogitsKind, filled
 from llm_export.predict.model_shapes import decoder_shapes
@@ -27,11 +28,11 @@ _KEPT = 3
 """A step's scores are held as products, as softmax and in a copy."""
 _FUSED = ("custom_op", INT8[AttentionKind.custom_op])
 """Attention kinds that keep no scores."""
-_BRANCHED, _MOST = ("custom_op_by_head", BFLOAT16), 64 << 20
-"""Kinds that keep the scores of a step if they are not more bytes: a larger step is fused
+_BRANCHED = ("custom_op_by_head", BFLOAT16)
+"""Kinds whose scores are held a head at a time where they are many
 (``backend.options.delegated_prefill``)."""
-_STEP = 256
-"""Tokens of a prompt that are fed at once."""
+_COPIED = 10
+"""Bytes of a key's or value's channel: as cut from a cache in bfloat16, in float32, and packed."""
 RUNTIME = 32_000_000
 """Bytes of tokenizer, method and delegates' graphs, beside their weights."""
 
@@ -105,11 +106,20 @@ def _planned(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
 
 
 def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
-    """Of attention, in one layer."""
+    """Of attention, in one layer, and the copies of its keys and values."""
     if resolved.attention in _FUSED:
         return 0
     context = filled(resolved.recipe.runtime.context_length)
-    heads = max((k.attention.num_heads for k in model.kinds if k.attention is not None), default=0)
-    step = min(_STEP, resolved.methods.prefill_length)
-    scores = _FLOAT * heads * step * context
-    return _KEPT * (min(_MOST, scores) if resolved.attention in _BRANCHED else scores)
+    step = min(CHUNK, resolved.methods.prefill_length)
+    most = 0
+    for config in (kind.attention for kind in model.kinds):
+        if config is None:
+            continue
+        if resolved.attention in _BRANCHED:
+            group = config.num_heads // config.num_kv_heads
+            held = held_scores(config.num_kv_heads, group, step, context)
+            copies = 2 * _COPIED * config.num_kv_heads * config.head_dim * context
+            most = max(most, held.peak(step, context) + copies)
+        else:
+            most = max(most, _KEPT * _FLOAT * config.num_heads * step * context)
+    return most

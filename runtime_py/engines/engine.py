@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from runtime_py.errors import BundleRuntimeError, Cancelled
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.token_ids import checked_ids
+from runtime_py.turns import next_step
 
 if TYPE_CHECKING:
     from runtime_py.bundle import Bundle
@@ -183,8 +184,7 @@ class PlainEngine(ABC):
         """See ``Engine``."""
         ids = self.checked(tokens)
         for start in range(0, len(ids), self.prefill_length):
-            if self.stopped is not None and self.stopped.is_set():
-                raise Cancelled
+            next_step(self.stopped, first=start == 0)
             logits = self.step(ids[start : start + self.prefill_length])
         return logits[0, -1]
 

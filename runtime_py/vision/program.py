@@ -11,10 +11,11 @@ from torch import Tensor
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import task_settings
-from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.program import Program
 from runtime_py.program_error import program_problem
 from runtime_py.token_ids import FIRST_ROW, checked_ids
+from runtime_py.turns import next_step
 from runtime_py.vision.mrope import TEXT, stream_positions
 from runtime_py.vision.rows import Encoded, Rows
 
@@ -95,8 +96,7 @@ class SeeingProgram(Program):
             return super().prefill(tokens)
         logits: Tensor | None = None
         for part in self._whole_images(self._ids(tokens)):
-            if self.stopped is not None and self.stopped.is_set():
-                raise Cancelled
+            next_step(self.stopped, first=logits is None)
             logits = self.step(part)
         if logits is None:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")

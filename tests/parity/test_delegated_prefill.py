@@ -12,7 +12,7 @@ from family_models import MEMBERS, settings
 from parity_tools import lowering_of, program_at, recipe_for, relative_error, sample_ids
 
 from llm_export import api
-from llm_export.backends import xnnpack_prefill
+from llm_export.backends import attention_scores, xnnpack_prefill
 from llm_export.config.schema import Recipe
 from llm_export.models.components.attention_cores import planners
 from llm_export.models.components.attention_cores.planners import additive
@@ -80,7 +80,7 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
 ) -> None:
     """Four heads: a step of 4 tokens that ends at 8 has 128 scores, one of 9
     that ends at 12 432."""
-    monkeypatch.setattr(xnnpack_prefill, "_SCORES", 4 * 300)
+    monkeypatch.setattr(attention_scores, "_MOST", 4 * 300)
     two, fused = with_two_ways(tmp_path), tiny[1]
     # Single tokens first, so that both have the same caches.
     cuts = [1, 2, 3, 4, 8, 12, 16]
@@ -88,25 +88,6 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
     assert same == [True] * 4 + [False] * 3
     long = [1, 2, 12]
     assert torch.equal(fed(two, long)[-1], fed(fused, long)[-1])
-
-
-@pytest.mark.slow
-def test_a_long_cache_goes_by_the_operator(
-    tiny: tuple[Program, Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two KV heads of 32 channels: room for a copy of 20 keys."""
-    monkeypatch.setattr(xnnpack_prefill, "_COPY", 20 * 4 * 2 * 32)
-    two, fused = with_two_ways(tmp_path), tiny[1]
-    for cuts, same in (
-        ([1, 2, 20], False),
-        ([20], False),
-        ([21], True),
-        ([1, 2, 21], True),
-        ([1, 2, 32, 64], True),
-    ):
-        last = [fed(program, cuts)[-1] for program in (two, fused)]
-        assert torch.equal(*last) is same, cuts
-        assert relative_error(*last) < 1e-5, cuts
 
 
 @pytest.mark.release
@@ -133,10 +114,17 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_layers_with_a_window(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_turn", [False, True], ids=["heads together", "heads in turn"])
+def test_layers_with_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
+) -> None:
     """A window of 8 tokens of 64: in any cuts as transformers computes, also where a step is longer
-    than the window, or begins within it. The branch of each kind of layer is taken.
+    than the window, or begins within it, or reads more keys than there is room for in the mask's
+    copy (20). The branch of each kind of layer is taken.
     """
+    if in_turn:
+        monkeypatch.setattr(attention_scores, "_TOGETHER", 0)
+        monkeypatch.setattr(xnnpack_prefill, "_MASK", 4 * 32 * 2 * 20)
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
     config = {**config, "num_hidden_layers": 2, "sliding_window": 8}
     config["layer_types"] = ["sliding_attention", "full_attention"]
