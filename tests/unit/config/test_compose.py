@@ -165,7 +165,7 @@ MISTAKES = [
     ("model=zzzzzzzz", "no model 'zzzzzzzz'", "llm-export run --help model"),
     (
         "runtime.attention=cstom",
-        "there is no 'cstom': expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",
+        "no 'cstom': expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",
         "runtime.attention",
     ),
     ("runtime.prefill_length=0", "must be positive", "runtime.prefill_length"),
