@@ -20,6 +20,7 @@ import os
 import sys
 from types import ModuleType
 
+from runtime_py.bundle_place import require_place
 from runtime_py.cli.parser import Parser
 from runtime_py.cli.printing import printable
 from runtime_py.errors import BundleRuntimeError
@@ -58,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         )  # fmt: skip
         verb.add_arguments(parser)
-        return int(verb.run(parser.answer(words[1:])) or 0)
+        options = parser.answer(words[1:])
+        require_place(options.bundle)
+        return int(verb.run(options) or 0)
     except BundleRuntimeError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

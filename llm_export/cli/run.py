@@ -56,8 +56,6 @@ def run(options: argparse.Namespace) -> int:
             overrides, options.cfg, options.package, options.resolve
         )
         return 0
-    from llm_export.cli.result import print_result
-
     try:
         result = api.run(
             source, overrides, options.config_dir, quiet=options.quiet,
@@ -65,12 +63,18 @@ def run(options: argparse.Namespace) -> int:
             allow_different=options.allow_different,
         )  # fmt: skip
     except api.DifferentProgramError as error:
-        print_result(error.result, stages=options.quiet)
+        _print(error.result, stages=options.quiet)
         raise
-    print_result(result, stages=options.quiet)
+    _print(result, stages=options.quiet)
     if result.lock:
         print(result.lock)
     return 0
+
+
+def _print(result: api.RunResult, *, stages: bool) -> None:
+    from llm_export.cli.result import print_result  # imports torch: after a recipe's mistakes
+
+    print_result(result, stages=stages)
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:

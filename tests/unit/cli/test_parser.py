@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from llm_export.cli.main import main
@@ -49,3 +53,29 @@ def test_the_runtime_alone_answers_in_the_same_way(capsys: pytest.CaptureFixture
         said = capsys.readouterr().err
         assert what in said
         assert fix in said
+
+
+def test_a_path_without_a_bundle_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.pte").write_text("hello")
+    script = """
+import sys
+from llm_export.cli.main import main
+from runtime_py.__main__ import main as run_runtime
+for path in ("nowhere", "empty", "text.pte"):
+    for verb in ("generate --prompt x", "serve", "evaluate"):
+        assert main([*verb.split(), path]) == 2
+    assert run_runtime(["chat", path]) == 2
+assert main(["bench", "text.pte"]) == 2
+assert main(["run", "smollm2_135m_xnnpack_8da8v"]) == 2
+assert "torch" not in sys.modules
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True,
+                         text=True)  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    for text, times in (
+        ("there is no such bundle", 4),
+        ("this is not a bundle: it has no manifest.json", 4),
+        ("it does not begin as an ExecuTorch program", 5),
+    ):
+        assert ran.stderr.count(text) == times, ran.stderr
