@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
-from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
+from llm_export.config.schema import (
+    AdapterMode,
+    CheckpointConfig,
+    ExpertsKind,
+    KVCacheKind,
+    Recipe,
+    filled,
+)
 from llm_export.predict.model_shapes import decoder_shapes, is_of_family, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
 from llm_export.quant.layer_spec import (
@@ -48,6 +55,8 @@ class Sizes:
     vocabulary: int
     choices: tuple[LayerQuantSpec, ...]
     """What the rules choose for each matrix."""
+    used: float = 1.0
+    """Share of the experts of a mixture that a token runs through."""
 
 
 def sizes_of(resolved: ResolvedRecipe, *, build: bool = True) -> Sizes | None:
@@ -81,7 +90,15 @@ def sizes_of(resolved: ResolvedRecipe, *, build: bool = True) -> Sizes | None:
         largest=max(m.count for m in shapes.matrices),
         vocabulary=shapes.vocab_size,
         choices=tuple(choices),
+        used=1.0 if model is None else _used(model, resolved),
     )
+
+
+def _used(model: DecoderShapes, resolved: ResolvedRecipe) -> float:
+    if resolved.experts is not ExpertsKind.active:
+        return 1.0
+    routers = [mixture.router for kind in model.kinds for mixture in kind.mixtures]
+    return sum(r.per_token for r in routers) / max(1, sum(r.experts for r in routers)) or 1.0
 
 
 def _kinds(choices: Sequence[LayerQuantSpec]) -> list[str]:

@@ -70,3 +70,15 @@ def test_encoders_are_foreseen_where_they_may_be_built() -> None:
     assert less.seconds < found.seconds / 2
     assert predict(recipe, build=False) is None
     assert predict(resolved("model=tiny_whisper", "backend=xnnpack", "quant=none")) is None
+
+
+def test_of_a_mixture_a_token_runs_through_its_own_experts() -> None:
+    words = ["model=qwen3_30b_a3b", "quant=auto", "quant.bits_per_weight=5"]
+    found = {name: resolved(*words, f"backend={name}") for name in ("xnnpack", "mlx")}
+    sizes = {name: sizes_of(each) for name, each in found.items()}
+    assert [one and one.used for one in sizes.values()] == [8 / 128, 1.0]
+    used, every = (
+        work(found["xnnpack"].recipe, sizes["xnnpack"].choices, used=share)["passed"]  # type: ignore[union-attr]
+        for share in (8 / 128, 1.0)
+    )
+    assert 8 < every / used < 16  # all but the attention and the head are of experts
