@@ -14,6 +14,7 @@ Overrides follow Hydra's grammar. --help GROUP lists the options and keys of one
 from __future__ import annotations
 
 import argparse
+import sys
 
 from llm_export import api
 from llm_export.cli.group_help import print_groups
@@ -56,6 +57,11 @@ def run(options: argparse.Namespace) -> int:
             overrides, options.cfg, options.package, options.resolve
         )
         return 0
+    if not options.words and not options.quiet:
+        line = (
+            "no recipe is named: this is model=tiny with all defaults; llm-export ls lists recipes"
+        )
+        print(line, file=sys.stderr)
     try:
         result = api.run(
             source, overrides, options.config_dir, quiet=options.quiet,

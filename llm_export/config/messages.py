@@ -61,10 +61,10 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
     text = str(error)
 
     if (odd := _odd_option(overrides)) is not None and omega is None:
-        group = odd.partition("=")[0]
+        named = odd.partition("=")[0]
         return RecipeError(
-            f"{group} takes the name of one option", where=f"override {odd}",
-            fix=f"llm-export ls {group} lists them",
+            f"{named} takes the name of one option", where=f"override {odd}",
+            fix=f"llm-export ls {named} lists them",
         )  # fmt: skip
     choice = re.search(
         r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text
