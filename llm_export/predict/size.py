@@ -119,6 +119,23 @@ def program_bytes(resolved: ResolvedRecipe) -> int | None:
     return bytes_with(model, resolved.recipe, resolve_rules(model, resolved))
 
 
+def bytes_of_outliers(resolved: ResolvedRecipe) -> int:
+    """What the file gains at most by ``outlier_ratio``: with outlier channels in every linear that
+    may have them; which do is known once the calibration text ran. 0 for a ratio of 1.
+
+    Raises:
+        CheckpointError: as ``program_bytes``.
+    """
+    if all(rule.outlier_ratio == 1 for rule in resolved.recipe.quant.rules):
+        return 0
+    model = shapes_of(resolved)
+    if model is None:
+        return 0
+    choices = resolve_rules(model, resolved)
+    every = [replace(choice, outlier_ratio=1.0) for choice in choices]
+    return matrix_bytes(every) - matrix_bytes(choices)
+
+
 def bytes_with(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:
     """Expected bytes of the .pte of a model with its matrices quantized as ``choices`` say."""
     return with_instructions(_constants(model, recipe, choices))

@@ -7,7 +7,7 @@ import pytest
 from llm_export import api
 from llm_export.predict.calibration import work
 from llm_export.predict.cost import predict
-from llm_export.predict.size import sizes_of
+from llm_export.predict.size import bytes_of_outliers, sizes_of
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 SMOL = ["model=smollm2_135m", "backend=xnnpack"]
@@ -82,3 +82,11 @@ def test_of_a_mixture_a_token_runs_through_its_own_experts() -> None:
         for share in (8 / 128, 1.0)
     )
     assert 8 < every / used < 16  # all but the attention and the head are of experts
+
+
+def test_what_outlier_channels_of_every_linear_would_add_to_the_file() -> None:
+    assert bytes_of_outliers(resolved(*SMOL, "quant=8da8w")) == 0
+    # Four float32 values for each output channel of the 30 layers' linears.
+    rows = 30 * (960 + 576 + 3072 + 576)
+    found = bytes_of_outliers(resolved(*SMOL, "quant=8da4w_asym"))
+    assert 16 * rows <= found < 17 * rows + 4 * 16 * 49152
