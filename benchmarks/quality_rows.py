@@ -13,10 +13,6 @@ from llm_export.backends import BACKENDS
 
 RECIPE = "smollm2_135m_xnnpack_8da8w"
 POSITIONS = 4000
-_OUTLIERS = (
-    "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true, outliers: 4},"
-    "{kind: head, scheme: 8da8w, outliers: 4}, {kind: embedding, scheme: 8w}]"
-)
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,6 @@ VARIANTS = {
     for variant in (
         *_shipped("xnnpack", "none", "8da8w", "8da8w_rotated"),
         Variant("xnnpack", "8da8w, 8-bit KV cache", ("quant=8da8w", "quant.kv_cache=int8")),
-        Variant("xnnpack", "8da4w_asym, 4 outliers",
-                ("quant=8da4w_asym", "quant.outliers=4", _OUTLIERS)),
         *_shipped("xnnpack", "8da4w_asym", "8da4w_asym_split", "8da4w_asym_small",
                   "8da4w"),
         Variant("xnnpack", "8da4w, min-max",

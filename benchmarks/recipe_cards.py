@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,7 @@ EVIDENCE = REPO / "llm_export" / "data" / "recipe_evidence.json"
 PAGES = (RECIPES / "README.md", REPO / "docs" / "recipes.md")
 TRIED = Path(__file__).with_name("backend_matrix.json")
 IDLE = 0.5
-"""Highest load of a machine at which its speeds are published."""
+"""Most CPUs that others may have kept busy where speeds are published."""
 MARK = "# Measured: "
 Evidence = dict[str, dict[str, Any]]
 
@@ -42,12 +41,18 @@ def names() -> list[str]:
 
 def measure(name: str) -> dict[str, Any]:
     """Run the unchanged recipe without the stage cache and return the figures of its bundle."""
-    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bundle"
         command = [sys.executable, "-m", "llm_export", "run", name, "--no-cache", f"out={out}"]
         subprocess.run(command, check=True, cwd=folder)
-        return {"source": None, **facts_of(out), "other_load": round(load, 1)}
+        return {"source": None, **facts_of(out), "other_load": other_load(out)}
+
+
+def other_load(bundle: Path) -> float | None:
+    """CPUs that other processes kept busy while its speeds were measured; None: not measured."""
+    file = bundle / "benchmark.json"
+    found = _read(file)["conditions"] if file.is_file() else None
+    return round(found["other_cpus"], 1) if found else None
 
 
 def facts_of(bundle: Path) -> dict[str, Any]:
@@ -99,8 +104,8 @@ Figures are from complete runs of the unchanged recipes, or from the page named 
 are 10^6 bytes. KL divergence (in nats), top-1 agreement and perplexity compare with the float32
 eager model. Speeds are for a prompt of {prompt} tokens and {decode} decoded tokens. Where the
 program cannot run on the measuring machine, the quality is that of the exported model, the lowered
-graph was compared with it, and there is no speed. Speeds are also omitted if on average more than
-{idle} other processes were busy on the machine when the run began (*other load*).
+graph was compared with it, and there is no speed. Speeds are also omitted if other processes kept
+more than {idle} CPUs busy meanwhile (*other load*).
 
 | recipe | size | mean KL | top-1 | perplexity (float32) | decode tok/s | prefill tok/s | memory |\
  where |

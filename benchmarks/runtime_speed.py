@@ -97,15 +97,18 @@ def measure(artifacts: list[str], depth: int, args: argparse.Namespace) -> kept.
     if args.calm:
         drop_disturbed(turns, CALM)
     try:
-        while True:
+        for again in range(args.calm_rounds if args.calm else 0, -1, -1):
             found = api.compare_speed(
                 artifacts, prompt_length=prompt, decode_length=args.count,
                 depth=max(0, depth - prompt), threads=args.threads, rounds=args.rounds,
                 warmup=0 if depth >= DEEP else 1, repetitions=1,
                 keep=turns, progress=show_turn, finished=show_finished,
             )  # fmt: skip
-            if not (args.calm and drop_disturbed(turns, CALM)):
+            disturbed = drop_disturbed(turns, CALM) if args.calm and again else 0
+            if not disturbed:
                 break
+            print(f"{disturbed} turns were disturbed; measuring them again, at most {again} times",
+                  file=sys.stderr, flush=True)  # fmt: skip
     finally:
         end_progress()
     print(*words.skipped(found), sep="\n", file=sys.stderr)
@@ -156,6 +159,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=DECODE, help="tokens to decode at each depth")
     parser.add_argument("--calm", action="store_true",
                         help="measure turns again that other processes disturbed")  # fmt: skip
+    parser.add_argument("--calm-rounds", type=int, default=10, metavar="N",
+                        help="with --calm: at most so often (%(default)s); the last turns are "
+                        "kept as they are, with what others did meanwhile")  # fmt: skip
     parser.add_argument("--dry", action="store_true", help="print, and keep nothing")
     args = parser.parse_args()
     deepest = max(args.depths)

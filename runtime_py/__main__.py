@@ -14,11 +14,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
 from types import ModuleType
 
+from runtime_py.bundle_place import require_place
+from runtime_py.cli.parser import Parser
 from runtime_py.cli.printing import printable
 from runtime_py.errors import BundleRuntimeError
 
@@ -42,19 +45,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(__doc__.strip())
         return 0
     if words[0] not in verbs:
-        print(f"error: there is no verb '{words[0]}'\n  fix:   choices: {', '.join(verbs)}",
+        near = difflib.get_close_matches(words[0], verbs, n=1, cutoff=0.5)
+        fix = f"did you mean '{near[0]}'? choices" if near else "choices"
+        print(f"error: there is no verb '{words[0]}'\n  fix:   {fix}: {', '.join(verbs)}",
               file=sys.stderr)  # fmt: skip
         return 2
     try:
         if words[0] in _PROGRAMS:
             return int(_program(words[0]).main(words[1:]) or 0)
         verb = importlib.import_module(_HERE[words[0]])
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"python -m runtime_py {words[0]}", description=verb.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         )  # fmt: skip
         verb.add_arguments(parser)
-        return int(verb.run(parser.parse_intermixed_args(words[1:])) or 0)
+        options = parser.answer(words[1:])
+        require_place(options.bundle)
+        return int(verb.run(options) or 0)
     except BundleRuntimeError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

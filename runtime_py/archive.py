@@ -95,10 +95,7 @@ def _table_start(file: IO[bytes], path: Path) -> int:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_SIZE:
-        raise BundleRuntimeError(
-            "this is no packed bundle: it does not end as a zip archive", where=str(path),
-            fix="copy it again, or llm-export pack BUNDLE",
-        )  # fmt: skip
+        raise _no_archive(path)
     end = size - len(tail) + at
     length = _number(tail, at + 12, 4)
     long = end - _LOCATOR_SIZE - _END64_SIZE
@@ -110,6 +107,20 @@ def _table_start(file: IO[bytes], path: Path) -> int:
     if length > min(_MAX_TABLE, end):
         raise _harmful("its table is longer than that of any bundle", path)
     return end - length
+
+
+def _no_archive(path: Path) -> BundleRuntimeError:
+    if path.suffix == ".pte":
+        return BundleRuntimeError(
+            "this is a program alone; a bundle is the folder with its manifest.json",
+            where=str(path),
+            fix="the folder that llm-export run made; generate, chat, serve and bench take "
+            "programs alone, too",
+        )
+    return BundleRuntimeError(
+        "this is no packed bundle: it does not end as a zip archive", where=str(path),
+        fix="a folder of llm-export run, or a whole copy of a file of llm-export pack",
+    )  # fmt: skip
 
 
 def _entries(file: IO[bytes], path: Path) -> list[zipfile.ZipInfo]:

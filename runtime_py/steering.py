@@ -56,7 +56,7 @@ class Steering:
 
     def _begin_of_reasoning(self) -> int | None:
         """The token with which a model may begin reasoning before the opening of its answer, if
-        the prompt does not. As in vLLM, what an answer has to be holds after its reasoning."""
+        the prompt does not: what an answer has to be holds after its reasoning."""
         reasoning = self._format.reasoning
         if not self._opening or self._format.opened or reasoning is None:
             return None

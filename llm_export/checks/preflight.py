@@ -16,8 +16,8 @@ from llm_export.free_memory import available_memory
 from llm_export.models.task import definition_of
 from llm_export.output.claim import require_claimable
 from llm_export.predict.available_resources import free_disk, require_room
-from llm_export.predict.cost import Prediction, predict
-from llm_export.predict.size import is_here, program_bytes
+from llm_export.predict.cost import Prediction, amount, predict
+from llm_export.predict.size import bytes_of_outliers, is_here, program_bytes
 from llm_export.resolve.recipe import ResolvedRecipe, fill_in, resolve
 
 
@@ -60,6 +60,7 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
         found.expected = predict(found.resolved, build=build)
         if build or found.resolved.definition.outline is None:
             found.program = program_bytes(found.resolved)
+            found.notes += _outlier_note(found.resolved)
         else:
             found.notes.append("its matrices and size are looked at without --quick")
         found.notes += filter(None, [arm_note(found.resolved)])
@@ -72,6 +73,16 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
     elif out is not None:
         _look_at_output(found, out)
     return found
+
+
+def _outlier_note(resolved: ResolvedRecipe) -> list[str]:
+    further = bytes_of_outliers(resolved)
+    if not further:
+        return []
+    return [
+        f"outlier_ratio: up to {amount(further)} more in model.pte, with outlier channels in "
+        "every linear; the calibration text decides"
+    ]
 
 
 def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:

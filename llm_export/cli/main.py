@@ -82,8 +82,18 @@ def _dispatch(words: list[str]) -> int:
     )
     verb.add_arguments(own)
     options = own.answer(words[1:])
+    if isinstance(bundle := getattr(options, "bundle", None), str):
+        _require_place(bundle)
     plugin_warnings.warn(getattr(options, "config_dir", None))
     return int(verb.run(options) or 0)
+
+
+def _require_place(bundle: str) -> None:
+    from llm_export import api
+    from runtime_py.bundle_place import require_place
+
+    with api.runtime_errors():
+        require_place(bundle)
 
 
 def _module(verb: str) -> ModuleType:

@@ -11,6 +11,7 @@ import argparse
 from dataclasses import replace
 
 from llm_export import api
+from llm_export.cli.parser import VerbParser
 from llm_export.cli.recipe_args import split_words
 from llm_export.config.compose import Composer
 from llm_export.config.schema import CheckpointConfig, ModelConfig
@@ -20,7 +21,7 @@ from llm_export.resolve.auto_model import AUTO, default_name
 
 def run(words: list[str]) -> int:
     """Compose ``--export_config``, take the model from the checkpoint's own config, and run."""
-    parser = argparse.ArgumentParser(prog="python -m llm_export", description=__doc__,
+    parser = VerbParser(prog="python -m llm_export", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)  # fmt: skip
     parser.add_argument("--hf_id", metavar="ORG/NAME")
@@ -29,7 +30,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("--model_config", metavar="FILE", help="params.json or config.json")
     parser.add_argument("--export_config", metavar="FILE", help="a recipe file or a recipe's name")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    options = parser.parse_intermixed_args(words)
+    options = parser.answer(words)
     if (options.hf_id is None) == (options.check_point is None):
         raise RecipeError(
             "give either --hf_id or --check_point", fix="python -m llm_export --hf_id=ORG/NAME"

@@ -14,6 +14,7 @@ Overrides follow Hydra's grammar. --help GROUP lists the options and keys of one
 from __future__ import annotations
 
 import argparse
+import sys
 
 from llm_export import api
 from llm_export.cli.group_help import print_groups
@@ -56,8 +57,11 @@ def run(options: argparse.Namespace) -> int:
             overrides, options.cfg, options.package, options.resolve
         )
         return 0
-    from llm_export.cli.result import print_result
-
+    if not options.words and not options.quiet:
+        line = (
+            "no recipe is named: this is model=tiny with all defaults; llm-export ls lists recipes"
+        )
+        print(line, file=sys.stderr)
     try:
         result = api.run(
             source, overrides, options.config_dir, quiet=options.quiet,
@@ -65,12 +69,18 @@ def run(options: argparse.Namespace) -> int:
             allow_different=options.allow_different,
         )  # fmt: skip
     except api.DifferentProgramError as error:
-        print_result(error.result, stages=options.quiet)
+        _print(error.result, stages=options.quiet)
         raise
-    print_result(result, stages=options.quiet)
+    _print(result, stages=options.quiet)
     if result.lock:
         print(result.lock)
     return 0
+
+
+def _print(result: api.RunResult, *, stages: bool) -> None:
+    from llm_export.cli.result import print_result  # imports torch: after a recipe's mistakes
+
+    print_result(result, stages=stages)
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:

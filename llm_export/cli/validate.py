@@ -44,7 +44,10 @@ def run(options: argparse.Namespace) -> None:
     if found.model:
         print(f"  model: {found.model}")
     costs = [found.expected.summary()] if found.expected is not None else []
-    costs += [f"model.pte about {amount(found.program)}"] if found.program is not None else []
+    if found.program is not None:
+        tenths = 1e8 <= found.program < 1e9  # where amount tells tenths of a gigabyte
+        size = f"{found.program / 1e6:.0f} MB" if tenths else amount(found.program)
+        costs.append(f"model.pte about {size}")
     if costs:
         print(f"  {'; '.join(costs)}")
     print(f"  bundle: {api.output_folder(recipe)}")

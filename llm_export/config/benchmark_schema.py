@@ -57,5 +57,6 @@ class BenchmarkConfig:
         require_length(self, "repetitions")
         require(self.warmup is None or self.warmup >= 0, "warmup", "must not be negative",
                 self.warmup)  # fmt: skip
+        require(self.max_seconds > 0, "max_seconds", "must be positive", self.max_seconds)
         require(0 <= self.sustained_seconds < math.inf, "sustained_seconds",
                 "must be a number of seconds", self.sustained_seconds)  # fmt: skip

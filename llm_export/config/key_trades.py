@@ -35,3 +35,14 @@ def trades() -> dict[str, Trade]:
     """Key -> what its values trade."""
     text = resources.files("llm_export.data").joinpath("key_trades.yaml").read_text("utf-8")
     return {key: Trade(**body) for key, body in yaml.safe_load(text).items()}
+
+
+def example_of(key: str) -> str | None:
+    """An override that sets a key, or one of the keys below it; None where none is known."""
+    below = (k for k in trades() if k == key or k.startswith(f"{key}."))
+    found = next(below, None)
+    return (
+        next((w for w in trades()[found].example.split() if w.startswith(key)), None)
+        if found
+        else None
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, Protocol
 
 from omegaconf.errors import OmegaConfBaseException
 
+from llm_export.config.plain_words import explained, keys_of, plain_words
 from llm_export.config.quant_rule_errors import require_rules
 from llm_export.config.quoting import named_in, quoted_override
-from llm_export.config.schema import GROUPS, Recipe
+from llm_export.config.schema import GROUPS
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
 
@@ -50,7 +50,7 @@ def translated(composer: Composing, overrides: Sequence[str]) -> Iterator[None]:
     except _GroupRule as error:
         place, _, rule = str(error).partition(": ")
         what, _, fix = rule.partition("\n")
-        raise RecipeError(what, where=place, fix=fix or _explained(place)) from None
+        raise RecipeError(what, where=place, fix=fix or explained(place)) from None
     except Exception as error:  # Hydra raises a dozen types here, antlr's among them
         raise _translate(error, composer, overrides) from error
 
@@ -60,6 +60,12 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
     omega = next((e for e in own if isinstance(e, OmegaConfBaseException)), None)
     text = str(error)
 
+    if (odd := _odd_option(overrides)) is not None and omega is None:
+        named = odd.partition("=")[0]
+        return RecipeError(
+            f"{named} takes the name of one option", where=f"override {odd}",
+            fix=f"llm-export ls {named} lists them",
+        )  # fmt: skip
     choice = re.search(
         r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text
     )
@@ -84,9 +90,9 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         if _is_unknown_key(omega):
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         return RecipeError(
-            _in_plain_words(str(omega).splitlines()[0]),
+            plain_words(str(omega).splitlines()[0], key, _value_of(overrides, key)),
             where=_override_with(overrides, key) or key or composer.source,
-            fix=_explained(key),
+            fix=explained(key),
         )
     unread = next((o for e in own if (o := named_in(e, overrides)) is not None), None)
     if unread is not None and unread.partition("=")[2]:
@@ -105,30 +111,6 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         )
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return RecipeError(first, where=_quoted_override(text, overrides) or composer.source)
-
-
-_KINDS = {"Integer": "an integer", "Float": "a number"}
-
-
-def _in_plain_words(message: str) -> str:
-    """What OmegaConf says of a value of the wrong type, without names of types."""
-    if message == "list index out of range":
-        return "the list has no such place"
-    if message.endswith((" is not Optional", " is not optional and cannot be assigned None")):
-        return "it cannot be null"
-    number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
-    if number and number[2] in _KINDS:
-        return f"'{number[1]}' is not {_KINDS[number[2]]}"
-    truth = re.match(r"Value '(.*)' is not a valid bool", message)
-    return f"'{truth[1]}' is not true or false" if truth else message
-
-
-def _explained(place: str) -> str | None:
-    """The command that explains the key of ``key=value``, or the list that it is in, if it is one
-    of the schema's."""
-    key = place.partition("=")[0].partition("[")[0]
-    known = key.rpartition(".")[2] in keys_of(key.rpartition(".")[0])
-    return f"llm-export explain {key}" if known else None
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -171,6 +153,23 @@ def _override_with(overrides: Sequence[str], key: str) -> str | None:
     return None
 
 
+def _odd_option(overrides: Sequence[str]) -> str | None:
+    """The override that gives a group something that cannot be the name of an option."""
+    for override in overrides:
+        group, is_set, value = override.partition("=")
+        if group in GROUPS and is_set and _NO_NAME.fullmatch(value):
+            return override
+    return None
+
+
+_NO_NAME = re.compile(r"|null|true|false|-?\d+(\.\d*)?|[\[{].*[\]}]")
+
+
+def _value_of(overrides: Sequence[str], key: str) -> str | None:
+    override = _override_with(overrides, key)
+    return override.partition("=")[2] if override else None
+
+
 def _quoted_override(text: str, overrides: Sequence[str]) -> str | None:
     return next((f"override {o}" for o in overrides if o in text), None)
 
@@ -188,22 +187,3 @@ def known_key(key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent)
     return leaf.split("@")[0] in known if known else not parent or known_key(parent)
-
-
-def keys_of(path: str) -> list[str]:
-    """The schema's keys below a dotted path; empty for free-form mappings."""
-    node: Any = Recipe
-    for part in filter(None, path.split(".")):
-        name = part.split("[")[0]
-        hints = get_type_hints(node) if is_dataclass(node) else {}
-        if name not in hints:
-            return []
-        node = _inner(hints[name])
-    return [f.name for f in fields(node)] if is_dataclass(node) else []
-
-
-def _inner(hint: Any) -> Any:
-    """X of Optional[X] or list[X]; the hint itself otherwise."""
-    while get_origin(hint) is not None and get_origin(hint) is not dict:
-        hint = next(a for a in get_args(hint) if a is not type(None))
-    return hint

@@ -12,7 +12,8 @@ def require(ok: bool, key: str, rule: str, value: object, fix: str | None = None
     """Raise ValueError unless ``ok``, in the form that the composer translates for the user: key,
     value and rule, then, in a line of its own, what to state instead if the rule does not say."""
     if not ok:
-        said = str(value).lower() if isinstance(value, bool) else value
+        # The first ": " ends the value.
+        said = str(value).lower() if isinstance(value, bool) else str(value).replace(": ", ":")
         raise ValueError(f"{key}={said}: {rule}" + (f"\n{fix}" if fix else ""))
 
 

@@ -13,8 +13,8 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from llm_export.config.plain_words import kind_words, plain_words
 from llm_export.config.quant_schema import ModuleKind, QuantRule
-from llm_export.config.reference import type_name
 from llm_export.errors import RecipeError, did_you_mean
 
 LISTS = ("quant.rules", "quant.auto.candidates")
@@ -99,8 +99,8 @@ def _require_values(entry: dict[str, object], where: str) -> None:
             known = _require_value if isinstance(value, Hashable) else _require_value.__wrapped__
             known(name, value)
         except OmegaConfBaseException as error:
-            what = str(error).splitlines()[0]
-            fix = f"{name} takes {type_name(_TYPES[name])}"
+            what = plain_words(str(error).splitlines()[0], f"quant.rules[0].{name}", None)
+            fix = f"{name} takes {kind_words(_TYPES[name])}"
             raise RecipeError(what, where=f"{where}.{name}", fix=fix) from None
         except ValueError as error:
             said, _, rule = str(error).partition(": ")

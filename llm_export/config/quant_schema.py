@@ -262,8 +262,8 @@ class QuantConfig:
     group_size: int | None = None
     """Group size that the rules of the chosen option refer to."""
     outliers: int | None = 0
-    """Number of outlier channels that the rules of the chosen option refer to. null is 8, or 0
-    where the rest of the recipe allows none."""
+    """Number of outlier channels that the rules of the chosen option refer to. null is 8, 4 with
+    an outlier_ratio, or 0 where the rest of the recipe allows none."""
     max_mean_kl: float | None = QUALITY_LIMIT
     """Largest mean KL divergence from float32, in nats, with which a run succeeds. 0.3 is where
     the scale of the verdict goes from visible loss to poor; options with less loss set less, so
@@ -310,6 +310,8 @@ class QuantConfig:
 
     def __post_init__(self) -> None:
         require(self.head_split >= 0, "head_split", "must be at least 0", self.head_split)
+        require_length(self, "group_size")
+        require_length(self, "outliers", at_least=0)
         for key in ("bits_per_weight", "file_megabytes"):
             value = getattr(self, key)
             require(value is None or 0 < value < float("inf"), key, "must be positive", value)

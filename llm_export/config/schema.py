@@ -228,7 +228,7 @@ class SamplingConfig:
             ("frequency_penalty", lambda x: abs(x) <= 1e30, "must be from -1e30 to 1e30"),
         ):
             value = getattr(self, key)
-            require(value is None or holds(value), key, words, value)
+            require(value is None or holds(value), f"sampling.{key}", words, value)
 
 
 @dataclass

@@ -13,7 +13,8 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from llm_export.config.reference import type_name
+from llm_export.config.number_ranges import require_number
+from llm_export.config.plain_words import kind_words
 from llm_export.config.shared_recipe import PATHS
 from llm_export.errors import RecipeError, excerpt
 
@@ -35,10 +36,13 @@ def require_settled(recipe: Any) -> None:
         if not _is_of(value, hint):
             raise RecipeError(
                 f"the value {excerpt(value)} is of another kind", where=key,
-                fix=f"{key} takes {type_name(hint)}",
+                fix=f"{key} takes {kind_words(hint)}",
             )  # fmt: skip
         if isinstance(value, str):
             _require_text(key, value)
+        for number in value if isinstance(value, list) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                require_number(key, number)
 
 
 def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:

@@ -87,14 +87,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch", "accumulate", "learning_rate"):
-            require(getattr(self, key) > 0, f"train.{key}", "must be positive", getattr(self, key))
+            require(getattr(self, key) > 0, key, "must be positive", getattr(self, key))
         for key in ("warmup", "weight_decay", "checkpoint_every"):
             value = getattr(self, key)
-            require(value >= 0, f"train.{key}", "must not be negative", value)
+            require(value >= 0, key, "must not be negative", value)
         require(
             self.window is None or self.window > 1,
-            "train.window", "must be at least 2", self.window,
+            "window", "must be at least 2", self.window,
         )  # fmt: skip
-        require(bool(self.kinds), "train.kinds", "must name a kind", self.kinds)
-        require(self.max_windows is None or self.max_windows > 0, "train.max_windows",
+        require(bool(self.kinds), "kinds", "must name a kind", self.kinds)
+        require(self.max_windows is None or self.max_windows > 0, "max_windows",
                 "must be positive", self.max_windows)  # fmt: skip

@@ -33,7 +33,9 @@ def calibrates(recipe: Recipe) -> bool:
     return bool(static or quant.auto or counted or scaled or outliers or rounded)
 
 
-def work(recipe: Recipe, choices: Choices, *, text: bool = True) -> dict[str, float]:
+def work(
+    recipe: Recipe, choices: Choices, *, text: bool = True, used: float = 1.0
+) -> dict[str, float]:
     """Features of the cost model: billions of weights times tokens that run through them in
     ``transform`` (passed, and powers for AWQ's trials) and in ``quantize`` (calibrated); steps that
     refine scales, in millions of channels (refined); billions of weights that are rotated, and
@@ -43,6 +45,7 @@ def work(recipe: Recipe, choices: Choices, *, text: bool = True) -> dict[str, fl
 
     Args:
         text: whether a calibration text runs through the model.
+        used: share of the experts of a mixture that a token runs through in ``quantize``.
     """
     quant = recipe.quant
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
@@ -50,11 +53,11 @@ def work(recipe: Recipe, choices: Choices, *, text: bool = True) -> dict[str, fl
     smooth, awq = quant.smooth, quant.awq
     dynamic = [c for c in products if c.on_grid and SCHEMES[c.scheme].dynamic_activations]
     return {
-        "passed": weights * _passed(recipe) + _measured(recipe, choices),
+        "passed": weights * _passed(recipe) + _measured(recipe, choices, used),
         "powers": weights * (awq.steps + 2 if awq else 0) * _tokens(recipe),
         "refined": sum(c.shape[1] for c in dynamic) / 1e6 * (smooth.steps if smooth else 0),
         "rotated": weights * (quant.rotate is not None),
-        **_rounded(recipe, products, weights, text),
+        **_rounded(recipe, products, _run(products, used) / 1e9, text),
     }
 
 
@@ -70,7 +73,7 @@ def _passed(recipe: Recipe) -> int:
     return smoothed * (_tokens(recipe) + checked) + (quant.awq is not None) * checked
 
 
-def _measured(recipe: Recipe, choices: Choices) -> float:
+def _measured(recipe: Recipe, choices: Choices, used: float) -> float:
     """Of automatic mixed precision: each candidate runs from the layer that it changes to the end,
     after a pass for the ranges of outliers."""
     auto = recipe.quant.auto
@@ -78,14 +81,14 @@ def _measured(recipe: Recipe, choices: Choices) -> float:
         return 0.0
     layered = [(c, layer) for c in choices if (layer := layer_of(c.name)) is not None]
     head = _count(c for c in choices if c.kind is ModuleKind.head)
-    total = _count(c for c, _ in layered)
-    behind, before = dict[int, int](), 0
+    total = _run([c for c, _ in layered], used)
+    behind, before = dict[int, float](), 0.0
     for choice, layer in layered:
         behind.setdefault(layer, total - before + head)
-        before += choice.shape[0] * choice.shape[1]
+        before += _run([choice], used)
     # One for all experts of a layer, as of many thousands.
     alike = {(without_experts(c.name), c.shape): c for c in reversed(choices)}
-    ran = 0
+    ran = 0.0
     for unit in units_from(list(alike.values()), auto.candidates, recipe.backend.name):
         tried = sum(option.key[0] != "none" for option in unit.options) * (len(unit.options) > 1)
         kinds = {c.kind for c in unit.options[0].choices}
@@ -125,3 +128,11 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
 
 def _count(choices: Iterable[LayerQuantSpec]) -> int:
     return sum(c.shape[0] * c.shape[1] for c in choices)
+
+
+def _run(choices: Iterable[LayerQuantSpec], used: float) -> float:
+    """Weights that a token runs through."""
+    return sum(
+        c.shape[0] * c.shape[1] * (1.0 if without_experts(c.name) == c.name else used)
+        for c in choices
+    )

@@ -100,7 +100,7 @@ def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
-        **work(recipe, sizes.choices, text=task.reads_text),
+        **work(recipe, sizes.choices, text=task.reads_text, used=sizes.used),
         "unpacked": sizes.parameters / 1e9 * _is_packed(recipe.checkpoint),
         "resident": resident / 1e9,
         "held": min(sizes.floats, MEMORY_MAPPED_ABOVE) / 1e9,

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
-from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
+from llm_export.config.schema import (
+    AdapterMode,
+    CheckpointConfig,
+    ExpertsKind,
+    KVCacheKind,
+    Recipe,
+    filled,
+)
 from llm_export.predict.known_grids import on_known_grid
 from llm_export.predict.model_shapes import decoder_shapes, is_of_family, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
@@ -49,6 +56,8 @@ class Sizes:
     vocabulary: int
     choices: tuple[LayerQuantSpec, ...]
     """What the rules choose for each matrix."""
+    used: float = 1.0
+    """Share of the experts of a mixture that a token runs through."""
 
 
 def sizes_of(resolved: ResolvedRecipe, *, build: bool = True) -> Sizes | None:
@@ -82,7 +91,15 @@ def sizes_of(resolved: ResolvedRecipe, *, build: bool = True) -> Sizes | None:
         largest=max(m.count for m in shapes.matrices),
         vocabulary=shapes.vocab_size,
         choices=tuple(choices),
+        used=1.0 if model is None else _used(model, resolved),
     )
+
+
+def _used(model: DecoderShapes, resolved: ResolvedRecipe) -> float:
+    if resolved.experts is not ExpertsKind.active:
+        return 1.0
+    routers = [mixture.router for kind in model.kinds for mixture in kind.mixtures]
+    return sum(r.per_token for r in routers) / max(1, sum(r.experts for r in routers)) or 1.0
 
 
 def _kinds(choices: Sequence[LayerQuantSpec]) -> list[str]:
@@ -101,6 +118,23 @@ def program_bytes(resolved: ResolvedRecipe) -> int | None:
     if model is None:
         return None
     return bytes_with(model, resolved.recipe, resolve_rules(model, resolved))
+
+
+def bytes_of_outliers(resolved: ResolvedRecipe) -> int:
+    """What the file gains at most by ``outlier_ratio``: with outlier channels in every linear that
+    may have them; which do is known once the calibration text ran. 0 for a ratio of 1.
+
+    Raises:
+        CheckpointError: as ``program_bytes``.
+    """
+    if all(rule.outlier_ratio == 1 for rule in resolved.recipe.quant.rules):
+        return 0
+    model = shapes_of(resolved)
+    if model is None:
+        return 0
+    choices = resolve_rules(model, resolved)
+    every = [replace(choice, outlier_ratio=1.0) for choice in choices]
+    return matrix_bytes(every) - matrix_bytes(choices)
 
 
 def bytes_with(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_export.errors import RecipeError
+from llm_export.errors import RecipeError, bundle_errors
 from llm_export.runtimes import RUNTIMES
+from runtime_py.packed import is_packed
+from runtime_py.program_header import check_program_header
 
 FORM = "[[LABEL:]RUNTIME=]PATH[@PYTHON]"
 
@@ -57,6 +59,14 @@ def artifact(text: str) -> Artifact:
     return Artifact(
         label or path.name or str(path), name, path.resolve(), _interpreter(python, text)
     )
+
+
+def require_whole(found: Sequence[Artifact]) -> None:
+    """Raise BundleError for a program that is cut off, which a runtime answers with a number."""
+    for path in {each.path for each in found}:
+        if path.suffix == ".pte" and path.is_file() and not is_packed(path):
+            with bundle_errors():
+                check_program_header(path)
 
 
 def artifacts(texts: Sequence[str]) -> list[Artifact]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_export.errors import LlmExportError
 from llm_export.metrics.ratio import paired_ratio
-from llm_export.runtimes.artifact import Artifact
+from llm_export.runtimes.artifact import Artifact, require_whole
 from llm_export.runtimes.kept import KeptTurns
 from llm_export.runtimes.turns import Progress, Request, Turns, take_turns
 from runtime_py.benchmark.plan import Case, cases, numbers, wanted
@@ -50,7 +50,7 @@ def measure_speeds(
         progress, finished: called when a turn begins and ends.
 
     Raises:
-        LlmExportError: none of them runs.
+        LlmExportError: none of them runs, or a program is cut off.
         RecipeError: ``keep`` is another file.
         BundleRuntimeError: an argument is wrong, or a combination that was asked for does not fit
             the context of a bundle.
@@ -59,6 +59,7 @@ def measure_speeds(
     numbers("rounds", rounds, least=1)
     numbers("repetitions", repetitions, least=1)
     numbers("warmup", warmup, least=0)
+    require_whole(artifacts)
     plan, notes = cases(asked, _context(artifacts))
     counts = asked.threads or (usable_processors(),)
     until = math.inf if max_seconds is None else time.perf_counter() + max_seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from runtime_py import benchmark
@@ -12,18 +11,17 @@ from runtime_py.benchmark.arguments import (
     settings_of,
     show_progress,
 )
+from runtime_py.cli.parser import Parser
 from runtime_py.errors import BundleRuntimeError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m runtime_py.benchmark", description=benchmark.__doc__
-    )
-    parser.add_argument("bundle")
+    parser = Parser(prog="python -m runtime_py.benchmark", description=benchmark.__doc__)
+    parser.add_argument("bundle", metavar="BUNDLE")
     add_arguments(parser, "3")
     parser.add_argument("--adapter", help="one of the bundle's adapters; default: its own choice")
-    options = parser.parse_args(arguments)
     try:
+        options = parser.answer(sys.argv[1:] if arguments is None else arguments)
         result = benchmark.measure(
             options.bundle, adapter=options.adapter, progress=show_progress, **settings_of(options)
         )

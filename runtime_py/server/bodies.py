@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -139,8 +140,27 @@ def _checked(kind: type[Kind], validate: Callable[[], Kind]) -> Kind:
         return validate()
     except ValidationError as error:
         # The input is left out of messages: they go to logs.
-        first = error.errors(include_url=False, include_context=True, include_input=False)[0]
-        raise _described(kind, dict(first)) from None
+        found = error.errors(include_url=False, include_context=True, include_input=False)
+        raise _described(kind, _joined([dict(one) for one in found])) from None
+
+
+def _joined(errors: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first error; of a parameter that takes several types, what each of them says.
+
+    Pydantic names the type that failed in the place, as in input.str.
+    """
+    first = errors[0]
+    place = [str(part) for part in first["loc"]]
+    at = next((i for i, part in enumerate(place) if i and _TYPE.fullmatch(part)), None)
+    if at is None:
+        return first
+    same = [e for e in errors if e["loc"][:at] == first["loc"][:at] and len(e["loc"]) == at + 1]
+    said = list(dict.fromkeys(_lower(e["msg"]) for e in same or [first]))
+    message = " or ".join([said[0], *(one.removeprefix("input should be ") for one in said[1:])])
+    return {**first, "loc": first["loc"][:at], "msg": message}
+
+
+_TYPE = re.compile(r"str|int|float|bool|(list|dict|tuple|function-\w+|constrained-\w+)\b.*")
 
 
 def _described(kind: type[Body], error: dict[str, Any]) -> ApiError:
@@ -152,7 +172,8 @@ def _described(kind: type[Body], error: dict[str, Any]) -> ApiError:
     if name == "extra_forbidden":
         return _unknown(kind, param)
     if not param:
-        return wrong(f"the body must be a JSON object: {what}")
+        same = what == "Input should be an object"
+        return wrong("the body must be a JSON object" + ("" if same else f": {what}"))
     return wrong(f"the parameter '{param}' is wrong: {_lower(what)}", param, "invalid_value")
 
 
@@ -175,4 +196,5 @@ def _path(loc: Sequence[str | int]) -> str:
 
 
 def _lower(text: str) -> str:
+    text = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", text)
     return text[:1].lower() + text[1:]

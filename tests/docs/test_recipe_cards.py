@@ -54,6 +54,13 @@ def test_figures_are_within_the_recipes_own_limit(name: str) -> None:
     assert EVIDENCE[name]["ran"] == (EVIDENCE[name]["speed"] is not None)
 
 
+def test_the_other_load_is_what_others_did_while_the_speeds_were_measured(tmp_path: Path) -> None:
+    assert cards.other_load(tmp_path) is None
+    conditions = {"load_average_before": 1.43, "other_cpus": 0.006, "disturbed": False}
+    (tmp_path / "benchmark.json").write_text(json.dumps({"conditions": conditions}))
+    assert cards.other_load(tmp_path) == 0.0
+
+
 def test_a_line_on_a_measurement_is_replaced_and_removed() -> None:
     row = next(iter(EVIDENCE.values()))
     text = "# llm-export run x\ndefaults: []\n"

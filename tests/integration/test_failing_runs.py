@@ -25,8 +25,8 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_a_program_past_its_thresholds_leaves_no_bundle(warm: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
-    recipe = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
-    with pytest.raises(VerificationError, match=r"mean KL .* exceeds -1"):
+    recipe = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=0", f"out={out}"])
+    with pytest.raises(VerificationError, match=r"mean KL .* exceeds 0"):
         api.run_recipe(recipe, quiet=True)
     assert not out.exists()
     record = json.loads((tmp_path / ".o.partial" / "run.json").read_text())
@@ -48,7 +48,7 @@ def test_a_former_bundle_survives_a_failed_run(
 ) -> None:
     out = shutil.copytree(portable_bundle, tmp_path / "o")
     before = sha256_of(out / "manifest.json")
-    bad = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
+    bad = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=0", f"out={out}"])
     with pytest.raises(VerificationError):
         api.run_recipe(bad, quiet=True)
     assert sha256_of(out / "manifest.json") == before

@@ -39,12 +39,12 @@ def weighted_mean(hidden: Tensor, mask: Tensor) -> Tensor:
 
 def cls(hidden: Tensor, mask: Tensor) -> Tensor:
     """The first token's."""
-    return _weighted(F.relu(mask - F.pad(mask[:, :-1], (1, 0))), hidden)
+    return _weighted(F.relu(mask - F.pad(mask, (1, 0))[:, :-1]), hidden)
 
 
 def last(hidden: Tensor, mask: Tensor) -> Tensor:
     """The last token's."""
-    return _weighted(F.relu(mask - F.pad(mask[:, 1:], (0, 1))), hidden)
+    return _weighted(F.relu(mask - F.pad(mask, (0, 1))[:, 1:]), hidden)
 
 
 def maximum(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def _speed(found: Evidence, data: dict[str, Any]) -> Built:
     data["spreads"], data["series"] = speed.chart(found), speed.sustained(found)
     return {
         "how": speed.how(found),
-        "rows": [*speed.rows(found), *speed.further(found)],
+        "rows": speed.rows(found),
         "statistics": speed.statistics(found),
         "combinations": speed.combinations(found),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_export.pipeline.record import for_people
 from llm_export.report.page.evidence import Evidence
-from llm_export.report.page.tables import Cell, Table, bytes_text, seconds_text
+from llm_export.report.page.tables import Cell, Table
 from runtime_py.benchmark import table
 
 _SPREADS = (
@@ -84,38 +84,10 @@ def _spreads(speed: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     ]
 
 
-def further(found: Evidence) -> list[tuple[str, str]]:
-    """Parts of loading, memory, and bandwidth, where the file has them."""
-    speed = found.benchmark
-    made = [
-        (f"loading: {_words(key)}", seconds_text(value))
-        for key, value in (speed.get("load") or {}).items()
-        if _number(value)
-    ]
-    for key in ("steady_memory_bytes", "weight_bytes", "cache_bytes"):
-        if _number(speed.get(key)):
-            made.append((_words(key), bytes_text(speed[key])))
-    bandwidth = speed.get("bandwidth") or {}
-    if _number(bandwidth.get("bytes_per_second")):
-        made.append(("memory bandwidth", f"{bandwidth['bytes_per_second'] / 1e9:.1f} GB/s"))
-    if _number(bandwidth.get("decode_share")):
-        made.append(("decode reads the weights at", f"{bandwidth['decode_share']:.0%} of it"))
-    return made + _lasting(speed)
-
-
 def sustained(found: Evidence) -> list[tuple[float, float]]:
     """(seconds, tokens per second) of decoding for a long time; [] where it was not measured."""
     series = (found.benchmark.get("sustained") or {}).get("series") or []
     return [(float(each["seconds"]), float(each["tokens_per_second"])) for each in series]
-
-
-def _lasting(speed: Mapping[str, Any]) -> list[tuple[str, str]]:
-    said = speed.get("sustained")
-    if not said:
-        return []
-    return [("decoding for long", f"{said['tokens_per_second']:.1f} tokens/s over "
-             f"{seconds_text(said['seconds'])}; at the end {said['drift']:.2f} of the first "
-             "speed")]  # fmt: skip
 
 
 def combinations(found: Evidence) -> Table | None:

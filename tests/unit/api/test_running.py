@@ -157,10 +157,10 @@ def test_an_error_of_the_caller_is_the_callers(warm: Path, tmp_path: Path) -> No
 
 
 def test_a_failed_step_keeps_its_record(warm: Path, tmp_path: Path) -> None:
-    words = [*QUICK, "verify.quality.max_mean_kl=-1"]
+    words = [*QUICK, "verify.quality.max_mean_kl=0"]
     steps = api.steps(None, words, out=tmp_path / "o", quiet=True)
     assert [next(steps).name for _ in range(7)] == NAMES[:7]
-    with pytest.raises(VerificationError, match="exceeds -1"):
+    with pytest.raises(VerificationError, match="exceeds 0"):
         next(steps)
     record = json.loads((tmp_path / ".o.partial" / "run.json").read_text())
     assert (record["state"], record["stages"][-1]["name"]) == ("failed", "verify")

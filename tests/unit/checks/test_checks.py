@@ -159,7 +159,7 @@ def test_weight_only_linears_are_refused_on_xnnpack() -> None:
         ("[{scheme: 8w, kind: linaer}]",
          ("there is no kind of module 'linaer'", "quant.rules[0].kind", "'linear'?")),
         ("[{scheme: 8w}, {scheme: 8w, group_size: x}]",
-         ("'x'", "quant.rules[1].group_size", "group_size takes int or null")),
+         ("'x'", "quant.rules[1].group_size", "group_size takes null or an integer")),
         ("[{scheme: 8w, group_size: -3}]", ("must be positive", "quant.rules[0].group_size=-3")),
         ("[{scheme: 8w, layers: 7-3}]", ("range 7-3 holds nothing", "quant.rules[0].layers=7-3")),
         ("[{scheme: 8w, pattern: '('}]", ("not a regular expression", "quant.rules[0].pattern")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -146,13 +147,25 @@ MISTAKES = [
     ("runtime.sampling.top_p=abc", "'abc' is not a number", "explain runtime.sampling.top_p"),
     ("train.enabled=abc", "'abc' is not true or false", "explain train.enabled"),
     ("quant.rules.0.outliers=abc", "\n  where: quant.rules[0].outliers", "explain quant.rules"),
+    (
+        "quant.awq=3",
+        "quant.awq takes null or a mapping with keys such as steps, pattern, not 3",
+        "quant.awq.steps=20, for example; llm-export explain quant.awq",
+    ),
+    ("quant.smooth=[1]", "quant.smooth takes null or a mapping", "not [1]"),
+    ("runtime.sampling=foo", "takes a mapping with keys such as temperature, top_k", "not foo"),
+    ("deploy.targets=3", "deploy.targets takes a list of texts, not 3", "explain deploy.targets"),
+    ("quant.rules=[{scheme: [1]}]", "takes text", "where: quant.rules[0].scheme"),
+    ("benchmark.prompt_length={a: 1}", "must be a whole number", "prompt_length={'a':1}"),
+    ("runtime=[1]", "runtime takes the name of one option", "llm-export ls runtime"),
+    ("quant=null", "quant takes the name of one option", "override quant=null"),
     ("verify.lowering=null", "it cannot be null", "explain verify.lowering"),
     ("quant.rules.0=null", "it cannot be null", "explain quant.rules\n"),
     ("+quant.rules.9={scheme: 8w}", "the list has no such place", "explain quant.rules\n"),
     ("model=zzzzzzzz", "no model 'zzzzzzzz'", "llm-export run --help model"),
     (
         "runtime.attention=cstom",
-        "expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",
+        "no 'cstom': expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",
         "runtime.attention",
     ),
     ("runtime.prefill_length=0", "must be positive", "runtime.prefill_length"),
@@ -178,9 +191,22 @@ def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) 
     text = str(caught.value)
     assert what in text
     assert hint in f"{text}\n"
+    assert not re.search(r"subclass|\w+Config\b|\bstr\b|\bint\b|NoneType", text)
     assert "[" not in text.partition("explain ")[2]  # which takes keys, without indices
     assert len(text.splitlines()) <= 3
     assert caught.value.exit_code == 2
+
+
+def test_a_number_out_of_range_is_named_also_where_nothing_uses_it() -> None:
+    for key, value in {
+        "quant.outliers": -1, "quant.group_size": 0, "quant.max_mean_kl": -0.1,
+        "verify.quality.min_top1": 1.5, "train.steps": 0, "train.max_perplexity_ratio": "nan",
+        "verify.lowering.max_logit_diff": "inf", "runtime.sampling.top_k": -1,
+        "benchmark.max_seconds": 0, "checkpoint.random_seed": 10**20,
+    }.items():  # fmt: skip
+        with pytest.raises(RecipeError, match="must") as caught:
+            api.compose_recipe(None, ["quant=none", f"{key}={value}"])
+        assert f"where: {key}=" in str(caught.value), key
 
 
 @pytest.mark.parametrize(

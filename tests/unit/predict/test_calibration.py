@@ -7,7 +7,7 @@ import pytest
 from llm_export import api
 from llm_export.predict.calibration import work
 from llm_export.predict.cost import predict
-from llm_export.predict.size import sizes_of
+from llm_export.predict.size import bytes_of_outliers, sizes_of
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 SMOL = ["model=smollm2_135m", "backend=xnnpack"]
@@ -70,3 +70,23 @@ def test_encoders_are_foreseen_where_they_may_be_built() -> None:
     assert less.seconds < found.seconds / 2
     assert predict(recipe, build=False) is None
     assert predict(resolved("model=tiny_whisper", "backend=xnnpack", "quant=none")) is None
+
+
+def test_of_a_mixture_a_token_runs_through_its_own_experts() -> None:
+    words = ["model=qwen3_30b_a3b", "quant=auto", "quant.bits_per_weight=5"]
+    found = {name: resolved(*words, f"backend={name}") for name in ("xnnpack", "mlx")}
+    sizes = {name: sizes_of(each) for name, each in found.items()}
+    assert [one and one.used for one in sizes.values()] == [8 / 128, 1.0]
+    used, every = (
+        work(found["xnnpack"].recipe, sizes["xnnpack"].choices, used=share)["passed"]  # type: ignore[union-attr]
+        for share in (8 / 128, 1.0)
+    )
+    assert 8 < every / used < 16  # all but the attention and the head are of experts
+
+
+def test_what_outlier_channels_of_every_linear_would_add_to_the_file() -> None:
+    assert bytes_of_outliers(resolved(*SMOL, "quant=8da8w")) == 0
+    # Four float32 values for each output channel of the 30 layers' linears.
+    rows = 30 * (960 + 576 + 3072 + 576)
+    found = bytes_of_outliers(resolved(*SMOL, "quant=8da4w_asym"))
+    assert 16 * rows <= found < 17 * rows + 4 * 16 * 49152

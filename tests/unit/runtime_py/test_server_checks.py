@@ -266,7 +266,7 @@ def test_a_bundle_that_cannot_be_loaded_ends_the_server(
 
 
 def test_the_verb_takes_the_same_options(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from llm_export import api
     from llm_export.cli.main import main as command
@@ -288,7 +288,8 @@ def test_the_verb_takes_the_same_options(
         "chats.db",
     ]
     monkeypatch.setenv("LLM_API_KEY", KEY)
-    assert command(["serve", "bundle", *words]) == 0
+    (tmp_path / "manifest.json").touch()
+    assert command(["serve", str(tmp_path), *words]) == 0
     expected = Settings(
         port=0,
         slots=2,
@@ -299,7 +300,7 @@ def test_the_verb_takes_the_same_options(
         api_keys=(KEY,),
     )
     assert Settings(**given) == expected
-    assert command(["serve", "bundle", "--port", "-1"]) == 2
+    assert command(["serve", str(tmp_path), "--port", "-1"]) == 2
     assert "port must be a whole number" in capsys.readouterr().err
 
 

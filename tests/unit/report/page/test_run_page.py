@@ -80,6 +80,14 @@ def test_a_limit_that_the_noise_floor_widens_is_shown_as_it_was_applied(page: st
     assert "0.0035 to 0.014; limit ≤ 0.016 (noise floor)" in Elements(page).sections["quality"]
 
 
+def test_the_table_of_speeds_has_each_value_once(page: str) -> None:
+    section = page.partition('id="speed"')[2].partition("<details")[0]
+    names = re.findall(r"<dt[^>]*>([^<]+)</dt>|<th[^>]*>([^<]+)</th>", section)
+    found = [first or second for first, second in names]
+    assert any("memory" in name for name in found), section[:400]
+    assert len(found) == len(set(found))
+
+
 def test_names_and_answers_cannot_inject_anything(page: str) -> None:
     found = Elements(page)
     assert found.tags.count("script") == 3, "the data, the library and the charts"
