@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,15 +105,6 @@ def check_program(reference: Any, folder: Path, out: Path, backend: str, *overri
     )
     rows = [program.step(IDS[:7])[0], *(program.step([i])[0] for i in IDS[7:])]
     assert relative_error(torch.cat(rows), expected) < BAR
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are over before a second thread has begun."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def saved(folder: Path, family: str, **changes: Any) -> tuple[Any, Path]:

@@ -17,7 +17,6 @@ from parity.test_hf import (
     recipe_for,
     saved,
 )
-from parity.test_hf import one_thread as one_thread
 from parity.test_ladder import context
 from parity_tools import BAR, relative_error
 from stage_tools import exported_of
