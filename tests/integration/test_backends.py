@@ -112,7 +112,7 @@ def test_tosa_is_computed_by_its_reference_model(
         return computed(self, *inputs)
 
     monkeypatch.setattr(TosaReferenceModelDispatch, "_tosa_dispatch", counted)
-    _, facts = run(tmp_path / "b", "backend=tosa", STATIC)
+    _, facts = run(tmp_path / "b", "backend=tosa", STATIC, "verify.positions=20")
     assert len(steps) == facts["lower"]["edge_program"]["positions"] > 0
     assert facts["lower"]["edge_program"]["max_logit_diff"] == 0
 

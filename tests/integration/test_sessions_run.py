@@ -24,6 +24,8 @@ KINDS = {
     "sinks": ("backend=portable", "runtime.kv_cache=attention_sink", "runtime.context_length=48",
               "verify.window=40"),
 }  # fmt: skip
+RELEASE = ("float", "int8 cache", "outside")
+"""The others have a program without a backend, and one with int8 products."""
 CODE = """
 import json, sys
 from runtime_py import LLM
@@ -40,7 +42,7 @@ def tokens(session: Session) -> list[int]:
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=pytest.mark.release if kind in ("int8 cache", "outside") else ())
+        pytest.param(kind, marks=pytest.mark.release if kind in RELEASE else ())
         for kind in (*KINDS, "recurrent")
     ],
 )

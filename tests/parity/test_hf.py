@@ -170,12 +170,10 @@ def test_a_table_of_masks_becomes_part_of_the_program(tmp_path: Path) -> None:
     check_program(*saved(tmp_path, "gpt_neo"), tmp_path, "xnnpack")
 
 
+# The fast tier's programs with rings are slow tests, and rings of this one without a program default.
+@pytest.mark.release
 @pytest.mark.parametrize(
-    ("family", "backend"),
-    [
-        pytest.param("mistral", "xnnpack", marks=pytest.mark.slow),
-        pytest.param("gemma3_text", "portable", marks=pytest.mark.release),
-    ],
+    ("family", "backend"), [("mistral", "xnnpack"), ("gemma3_text", "portable")]
 )
 def test_a_program_with_rings_agrees_with_transformers(
     family: str, backend: str, tmp_path: Path

@@ -123,7 +123,7 @@ def alive(word: str) -> bool:
 
 
 def gone(word: str) -> bool:
-    for _ in range(100):
+    for _ in range(2400):
         if not alive(word):
             return True
         time.sleep(0.05)
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
     slow.chmod(0o755)
 
     def interrupt() -> None:
-        for _ in range(400):
+        for _ in range(2400):
             if alive(INTERRUPTED):
                 break
             time.sleep(0.05)
