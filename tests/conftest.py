@@ -208,12 +208,13 @@ def quick_stages(once: Callable[..., Path]) -> Path:
 @pytest.fixture
 def warm(
     quick_stages: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+) -> Iterator[Path]:
     """A cache of this test's own, from which runs of ``QUICK`` take their stages up to lower."""
     own = shutil.copytree(quick_stages, tmp_path_factory.mktemp("warm") / "cache")
     monkeypatch.setenv(SIZE, "2GB")
     monkeypatch.setenv(VARIABLE, str(own))
-    return own
+    yield own
+    shutil.rmtree(own, ignore_errors=True)  # not in tmp_path, which pytest empties
 
 
 @pytest.fixture(scope="session")

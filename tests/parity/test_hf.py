@@ -170,7 +170,7 @@ def test_a_table_of_masks_becomes_part_of_the_program(tmp_path: Path) -> None:
     check_program(*saved(tmp_path, "gpt_neo"), tmp_path, "xnnpack")
 
 
-# The fast tier's programs with rings are slow tests, and rings of this one without a program default.
+# Slow tests have programs of the fast tier with rings, and the default ones these rings in torch.
 @pytest.mark.release
 @pytest.mark.parametrize(
     ("family", "backend"), [("mistral", "xnnpack"), ("gemma3_text", "portable")]
