@@ -104,6 +104,15 @@ def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """Servers of the tests are on this machine, where no proxy of whoever runs them leads."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1,localhost")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_emulation() -> Iterator[None]:
     """Kernels for Arm are not emulated, whatever this machine has; those that do say so."""
     with pytest.MonkeyPatch.context() as patch:
