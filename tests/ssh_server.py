@@ -47,7 +47,8 @@ class SshServer:
         return f"ssh:127.0.0.1:{self.port}"
 
     def command_with(self, **settings: str) -> str:
-        return " ".join([self.command, *(f"-o{key}={value}" for key, value in settings.items())])
+        words = (shlex.quote(f'-o{key}="{value}"') for key, value in settings.items())
+        return " ".join([self.command, *words])
 
 
 @contextlib.contextmanager

@@ -210,7 +210,7 @@ def test_logins_and_keys_that_ssh_refuses(tmp_path: Path, monkeypatch: pytest.Mo
              "is not known yet", f"ssh -p {server.port} 127.0.0.1"),
         ]  # fmt: skip
         (tmp_path / "config").write_text(
-            (tmp_path / "config").read_text().replace(f"IdentityFile {tmp_path}/login\n", "")
+            (tmp_path / "config").read_text().replace(f'IdentityFile "{tmp_path}/login"\n', "")
         )
         for command, what, fix in attempts:
             monkeypatch.setenv(PROGRAM, command())
