@@ -283,10 +283,10 @@ def adb_server(home: Path) -> Iterator[dict[str, str]]:
         "ANDROID_ADB_SERVER_PORT": str(port), "HOME": str(home), "ADB_MDNS": "0",
         "ADB_VENDOR_KEYS": "", "TMPDIR": str(home), "ADB_TRACE": "",
     }  # fmt: skip
-    subprocess.run([adb, "start-server"], env={**os.environ, **env}, check=True, timeout=60,
+    subprocess.run([adb, "start-server"], env={**os.environ, **env}, check=True, timeout=300,
                    capture_output=True)  # fmt: skip
     try:
         yield env
     finally:
-        subprocess.run([adb, "kill-server"], env={**os.environ, **env}, timeout=60,
+        subprocess.run([adb, "kill-server"], env={**os.environ, **env}, timeout=300,
                        capture_output=True)  # fmt: skip

@@ -11,6 +11,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -41,6 +42,14 @@ for _name, _fixed in (("fixed", True), ("explore", False)):
 hypothesis.settings.load_profile("fixed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What libraries of the hub keep goes where it can be written, and with the session. They read
+    the variable when they are imported, which the tests' modules do."""
+    folder = tempfile.mkdtemp(prefix="llm_export_hub_")
+    os.environ["HF_HOME"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_collection_finish() -> None:
     # Lower levels are thousands of lines of torch's own under each failure. pytest's log_level
     # would set this six times in each test, and clear what every logger has cached.
@@ -48,10 +57,12 @@ def pytest_collection_finish() -> None:
     # Tracing a graph makes objects that stay by the thousand: looked at every 700 of them, as is
     # the default, they take a twentieth of an export.
     gc.set_threshold(20_000, 20, 20)
+    # Tiny products and programs wait for a second thread longer than they compute, and so do those
+    # of the other processes.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     if "executorch" in sys.modules:
-        # Before any program is loaded: tiny ones wait for a second thread longer than they compute,
-        # and so do those of the other processes.
-        set_threads(1)
+        set_threads(1)  # before any program is loaded
     _freeze()
 
 
@@ -89,6 +100,15 @@ def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Whatever options and plugins whoever runs the tests keeps for the program."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """Servers of the tests are on this machine, where no proxy of whoever runs them leads."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1,localhost")
         yield
 
 
@@ -197,12 +217,13 @@ def quick_stages(once: Callable[..., Path]) -> Path:
 @pytest.fixture
 def warm(
     quick_stages: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+) -> Iterator[Path]:
     """A cache of this test's own, from which runs of ``QUICK`` take their stages up to lower."""
     own = shutil.copytree(quick_stages, tmp_path_factory.mktemp("warm") / "cache")
     monkeypatch.setenv(SIZE, "2GB")
     monkeypatch.setenv(VARIABLE, str(own))
-    return own
+    yield own
+    shutil.rmtree(own, ignore_errors=True)  # not in tmp_path, which pytest empties
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -46,7 +47,8 @@ class SshServer:
         return f"ssh:127.0.0.1:{self.port}"
 
     def command_with(self, **settings: str) -> str:
-        return " ".join([self.command, *(f"-o{key}={value}" for key, value in settings.items())])
+        words = (shlex.quote(f'-o{key}="{value}"') for key, value in settings.items())
+        return " ".join([self.command, *words])
 
 
 @contextlib.contextmanager
@@ -59,8 +61,8 @@ def serving(folder: Path) -> Iterator[SshServer]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
-        f"AuthorizedKeysFile {folder}/authorized\nPidFile {folder}/pid\nStrictModes no\n"
+        f'Port {port}\nListenAddress 127.0.0.1\nHostKey "{folder}/host"\n'
+        f'AuthorizedKeysFile "{folder}/authorized"\nPidFile "{folder}/pid"\nStrictModes no\n'
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
         # As in a shell within a shell, bash then reads no start-up file of the user.
         "SetEnv SHLVL=2\n"
@@ -68,19 +70,19 @@ def serving(folder: Path) -> Iterator[SshServer]:
     kind, key = (folder / "host.pub").read_text().split()[:2]
     (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     (folder / "config").write_text(
-        f"IdentityFile {folder}/login\nIdentitiesOnly yes\nIdentityAgent none\n"
-        f"UserKnownHostsFile {folder}/known\nGlobalKnownHostsFile /dev/null\n"
+        f'IdentityFile "{folder}/login"\nIdentitiesOnly yes\nIdentityAgent none\n'
+        f'UserKnownHostsFile "{folder}/known"\nGlobalKnownHostsFile /dev/null\n'
     )
     assert SSHD is not None
     server = subprocess.Popen(
         [SSHD, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")]
     )
     try:
-        for _ in range(100):
+        for _ in range(1200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.05)
-        yield SshServer(port, f"ssh -F {folder}/config", folder)
+        yield SshServer(port, f"ssh -F {shlex.quote(str(folder / 'config'))}", folder)
     finally:
         server.terminate()
         server.wait()

@@ -84,7 +84,7 @@ class PythonRunner(Runner):
             words = " ".join(shlex.quote(requirement_of(name)) for name in missing)
             raise TargetError(
                 f"the device's '{self._python}' lacks {', '.join(missing)}", where=target.address,
-                fix=f"on the device: {self._python} -m pip install {words}; "
+                fix=f"on the device: {python} -m pip install {words}; "
                 "or name another Python: --target-python PATH",
             )  # fmt: skip
 

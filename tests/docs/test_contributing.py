@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,14 +77,18 @@ def test_files_that_the_table_names_are_there() -> None:
 
 
 def copy_tree(folder: Path) -> None:
-    """Hard links; what is edited is replaced. Compiled modules go along: their sources' times and
-    sizes say which still hold."""
+    """Hard links where both are on one disk; what is edited is replaced. Compiled modules go along:
+    their sources' times and sizes say which still hold."""
+    one_disk = folder.stat().st_dev == REPO.stat().st_dev
     for part in TREE:
         for source in (REPO / part).rglob("*"):
             if source.is_file():
                 place = folder / source.relative_to(REPO)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.hardlink_to(source)
+                if one_disk:
+                    place.hardlink_to(source)
+                else:
+                    shutil.copy2(source, place)
     for file in FILES:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes((REPO / file).read_bytes())

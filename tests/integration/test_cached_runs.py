@@ -22,6 +22,7 @@ from llm_export.stage_cache.settings import SIZE
 WORDS = ["model=tiny", "model.config.num_hidden_layers=1", "backend=xnnpack", "quant=8da8w",
          "benchmark=off", "runtime.context_length=128", "verify.positions=100",
          "verify.window=80", "verify.prefill=12"]  # fmt: skip
+SMALL = [*QUICK, "model.config.num_hidden_layers=1"]
 FIRST = ["load", "transform", "train", "quantize", "export", "lower", "package", "verify"]
 
 
@@ -143,20 +144,20 @@ def test_a_run_killed_while_lowering_goes_on_after_export(
 
 @pytest.mark.slow
 def test_two_runs_at_once_do_not_disturb_each_other(stage_cache: Path, tmp_path: Path) -> None:
-    both = [start(*QUICK, f"out={tmp_path / name}", cwd=tmp_path) for name in ("a", "b")]
+    both = [start(*SMALL, f"out={tmp_path / name}", cwd=tmp_path) for name in ("a", "b")]
     for process in both:
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0, said
     programs = [(tmp_path / name / "model.pte").read_bytes() for name in ("a", "b")]
     assert programs[0] == programs[1]
-    run(*QUICK, f"out={tmp_path / 'a'}", cwd=tmp_path)
+    run(*SMALL, f"out={tmp_path / 'a'}", cwd=tmp_path)
     assert "lower" in record(tmp_path / "a")["reused"]
 
 
 @pytest.mark.slow
 def test_a_sweep_shares_what_its_variants_have_in_common(stage_cache: Path, tmp_path: Path) -> None:
     # Nothing is in the cache before.
-    words = [w for w in QUICK if not w.startswith("verify.positions")]
+    words = [w for w in SMALL if not w.startswith("verify.positions")]
     out = tmp_path / "sweep"
     run("-m", *words, "verify.positions=60,100", f"out={out}", cwd=tmp_path)
     reused = [record(p.parent)["reused"] for p in sorted(out.rglob("run.json"))]

@@ -108,8 +108,11 @@ def check_killed_run(tmp_path: Path, after: int) -> None:
     "after",
     [pytest.param(n, marks=pytest.mark.slow if n == 8 else pytest.mark.release) for n in range(9)],
 )
-def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: int) -> None:
+def test_killed_in_each_stage_then_run_again(
+    tmp_path: Path, cli: Cli, after: int, request: pytest.FixtureRequest
+) -> None:
     check_killed_run(tmp_path, after)
+    request.getfixturevalue("warm")
     done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["o"]

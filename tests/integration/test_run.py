@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import torch
 import yaml
+from quick_run import INT8_CACHE
 from schema_check import schema_of
 
 from llm_export import api
@@ -176,10 +177,10 @@ def test_the_cpp_runner_says_the_same(quantized_bundle: Path) -> None:
 
 @pytest.mark.slow
 def test_a_bundle_with_an_int8_cache(export: Callable[..., Path]) -> None:
-    path = export("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8")
+    path = export(*INT8_CACHE)
     manifest = Bundle.open(path).manifest
     per_head = 2 * 2048 * 2  # keys and values, positions, heads
-    assert manifest["program"]["cache"] == {"dtype": "int8", "bytes": 2 * per_head * (32 + 4 + 1)}
+    assert manifest["program"]["cache"] == {"dtype": "int8", "bytes": per_head * (32 + 4 + 1)}
     assert manifest["proof"]["verified"]
     lowering = manifest["proof"]["comparisons"]["lowering"]
     assert lowering["mean_kl"] < 1e-4

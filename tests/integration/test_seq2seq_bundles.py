@@ -113,7 +113,7 @@ def test_a_server_transcribes_as_openais_does(transcribes: Path) -> None:
     sent = {"file": ("a.wav", file.getvalue())}
     with (
         background(transcribes, Settings(port=0, model_name="m")) as (address, serving),
-        httpx2.Client(base_url=address, timeout=60) as client,
+        httpx2.Client(base_url=address, timeout=300) as client,
     ):
         found = client.post("/v1/audio/transcriptions", files=sent, data={"language": "en"})
         whole = client.post(

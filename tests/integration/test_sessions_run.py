@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from quick_run import INT8_CACHE
 
 from runtime_py import LLM, Session
 
@@ -18,11 +19,13 @@ PROMPT = [5 + i % 200 for i in range(100)]
 KINDS = {
     "float": ("backend=portable",),
     "8da8w": ("backend=xnnpack", "quant=8da8w"),
-    "int8 cache": ("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8"),
+    "int8 cache": INT8_CACHE,
     "outside": ("backend=xnnpack", "runtime=npu", "runtime.prefill_length=8"),
     "sinks": ("backend=portable", "runtime.kv_cache=attention_sink", "runtime.context_length=48",
               "verify.window=40"),
 }  # fmt: skip
+RELEASE = ("float", "int8 cache", "outside")
+"""The others have a program without a backend, and one with int8 products."""
 CODE = """
 import json, sys
 from runtime_py import LLM
@@ -39,7 +42,7 @@ def tokens(session: Session) -> list[int]:
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=pytest.mark.release if kind in ("int8 cache", "outside") else ())
+        pytest.param(kind, marks=pytest.mark.release if kind in RELEASE else ())
         for kind in (*KINDS, "recurrent")
     ],
 )

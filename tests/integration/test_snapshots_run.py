@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from quick_run import INT8_CACHE
 
 from llm_export import api
 from llm_export.errors import VerificationError
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 KINDS = {
     "two methods": ("backend=xnnpack", "runtime.dynamic_shapes=false", "runtime.prefill_length=8"),
     "outside": ("backend=xnnpack", "runtime=npu", "runtime.prefill_length=8"),
-    "int8": ("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8"),
+    "int8": INT8_CACHE,
     "sinks": ("backend=portable", "runtime.kv_cache=attention_sink", "runtime.context_length=48",
               "verify.window=40"),
 }  # fmt: skip
@@ -60,7 +61,7 @@ def test_a_state_that_does_not_come_back_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = ["model=tiny", "backend=portable", "benchmark=off", "verify.positions=50",
-            "runtime.context_length=128"]  # fmt: skip
+            "runtime.context_length=128", "model.config.num_hidden_layers=1"]  # fmt: skip
     skipped = api.run(None, [*keys, "runtime.snapshots=skip", "verify=off"], out=tmp_path / "n",
                       quiet=True, cache=False)  # fmt: skip
     with skipped.load() as llm, pytest.raises(BundleRuntimeError, match="does not give out"):

@@ -17,7 +17,7 @@ SMALL = ("model=tiny", "runtime=static", "benchmark=off", "verify.positions=50",
 
 @pytest.mark.slow
 def test_a_tune_finds_the_front_and_resumes(
-    tmp_path: Path, stage_cache: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, warm: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "tune"
     words = [*SMALL, "quant=none,fp16,8da8w", f"out={folder}"]

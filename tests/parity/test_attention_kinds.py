@@ -239,7 +239,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
     ("family", "variant", "backend", "chunk"),
     [
         pytest.param("mistral", "window", "xnnpack", 4, marks=pytest.mark.release),
-        pytest.param("llama", "grouped", "portable", 1, marks=pytest.mark.slow),
+        pytest.param("llama", "grouped", "portable", 1, marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.release),
         pytest.param("granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.slow),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,15 +107,6 @@ def check_program(reference: Any, folder: Path, out: Path, backend: str, *overri
     assert relative_error(torch.cat(rows), expected) < BAR
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are over before a second thread has begun."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def saved(folder: Path, family: str, **changes: Any) -> tuple[Any, Path]:
     reference = hf_families.build(family, **changes)
     return reference, hf_models.save(reference, folder / "m")
@@ -179,12 +170,10 @@ def test_a_table_of_masks_becomes_part_of_the_program(tmp_path: Path) -> None:
     check_program(*saved(tmp_path, "gpt_neo"), tmp_path, "xnnpack")
 
 
+# Slow tests have programs of the fast tier with rings, and the default ones these rings in torch.
+@pytest.mark.release
 @pytest.mark.parametrize(
-    ("family", "backend"),
-    [
-        pytest.param("mistral", "xnnpack", marks=pytest.mark.slow),
-        pytest.param("gemma3_text", "portable", marks=pytest.mark.release),
-    ],
+    ("family", "backend"), [("mistral", "xnnpack"), ("gemma3_text", "portable")]
 )
 def test_a_program_with_rings_agrees_with_transformers(
     family: str, backend: str, tmp_path: Path

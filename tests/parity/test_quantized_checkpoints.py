@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,6 @@ from published_models import bitnet_in_bytes, deepseek_in_fp8, gpt_oss_in_mxfp4
 from safetensors.torch import load_file
 
 BLOCK = (24, 20)  # divides none of the sizes
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny products are over before a second thread has begun."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def gpt_oss(folder: Path) -> tuple[Any, Any, Path]:

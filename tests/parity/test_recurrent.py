@@ -19,6 +19,7 @@ from llm_export.models.components.mixers.state import State
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
+from runtime_py import LLM
 from runtime_py.cache_io import OutsideCaches
 
 
@@ -113,23 +114,22 @@ def test_estimates_count_its_weights_and_states(member: Any) -> None:
 
 @pytest.mark.slow
 def test_a_lowered_state_is_proven_and_a_bad_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recurrent_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``verify`` feeds the program in other chunks; a state that outlives its text fails."""
-    reference = hf_models.build("lfm2", **settings("lfm2", "convolutions"))
-    folder = hf_models.save(reference, tmp_path / "m")
-    keys = [f"checkpoint.path={folder}", "model=auto", "backend=portable", "quant=none",
-            "runtime.context_length=128", "benchmark=off", "verify.positions=100"]  # fmt: skip
-    result = api.run(None, keys, out=tmp_path / "good", quiet=True, cache=False)
-    manifest = json.loads((result.bundle / "manifest.json").read_text())
+    manifest = json.loads((recurrent_bundle / "manifest.json").read_text())
     assert manifest["program"]["recurrent"]
     chunking = manifest["proof"]["comparisons"]["chunking"]
     assert chunking["positions"] == 1 + 4 + 5 + 5
     assert chunking["mean_kl"] < 1e-6
-    with result.load() as llm:
+    with LLM.load(recurrent_bundle) as llm:
         first = llm.generate("abc", max_new_tokens=5).tokens
         llm.generate("something else", max_new_tokens=5)
         assert llm.generate("abc", max_new_tokens=5).tokens == first
     monkeypatch.setattr(State, "before", lambda self, step: getattr(self, self.state_name))
+    reference = hf_models.build("lfm2", **settings("lfm2", "convolutions"))
+    folder = hf_models.save(reference, tmp_path / "m")
+    keys = [f"checkpoint.path={folder}", "model=auto", "backend=portable", "quant=none",
+            "runtime.context_length=128", "benchmark=off", "verify.positions=100"]  # fmt: skip
     with pytest.raises(VerificationError, match="program fed in other chunks"):
         api.run(None, keys, out=tmp_path / "bad", quiet=True, cache=False)

@@ -76,7 +76,7 @@ def test_experts_are_delegated_and_get_their_own_tokens(tmp_path: Path) -> None:
         torch.testing.assert_close(result, expected[count], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_partitioner_alone_leaves_them_outside() -> None:
     """If this fails, the patch is no longer needed."""
     module = mixture()

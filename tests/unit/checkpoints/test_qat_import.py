@@ -34,14 +34,6 @@ from llm_export.errors import CheckpointError, RecipeError
 ON = "quant.qat.enabled=true"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def trained(config: QATConfig, folder: Path) -> torch.Tensor:
     """transformers' llama, trained by torchao alone and saved; its fake-quantized logits."""
     model = hf_models.llama().requires_grad_(True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def test_an_adapter_and_its_base(reference: Any, tmp_path: Path) -> None:
         ("/nowhere/at/all", "there is no such checkpoint"),
         ("{tmp}", "the weights file is missing"),
         ("{tmp}/trained", "it holds {tmp}/trained/checkpoint-10, {tmp}/trained/checkpoint-9: give"),
-        ("{tmp}/model-00001-of-00002.safetensors", "give their folder: checkpoint.path={tmp}"),
+        ("{tmp}/model-00001-of-00002.safetensors", "give their folder: checkpoint.path={quoted}"),
         ("{tmp}/x.onnx", "unknown kind of checkpoint 'x.onnx'"),
         ("organisation/name", "the hub cannot be reached"),
     ],
@@ -199,7 +200,8 @@ def test_what_cannot_be_opened(
         config.write_text("{}")
         os.utime(config, (step, step))
     assert main(["inspect", word.format(tmp=tmp_path)]) in (2, 3)
-    assert hint.format(tmp=tmp_path) in capsys.readouterr().err
+    hint = hint.format(tmp=tmp_path, quoted=shlex.quote(str(tmp_path)))
+    assert hint in capsys.readouterr().err
 
 
 def test_names_from_a_file_do_not_reach_the_terminal_raw(

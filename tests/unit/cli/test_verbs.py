@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,9 +99,9 @@ def test_each_group_is_explained_whole() -> None:
 
 def test_a_copy_is_the_same_recipe_and_names_its_command(say: Say, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    text = say("cp", NAME, str(file))
-    assert f"llm-export run {file}" in text
-    assert file.read_text().startswith(f"# llm-export run {file}\n")
+    text, command = say("cp", NAME, str(file)), f"llm-export run {shlex.quote(str(file))}"
+    assert command in text
+    assert file.read_text().startswith(f"# {command}\n")
     assert file.read_text().count("llm-export run") == 1
     left, right = (api.compose_recipe(source).recipe for source in (NAME, str(file)))
     assert differences(left, right) == []
@@ -179,7 +180,7 @@ def test_a_new_recipe_says_no_more_than_it_must(say: Say, tmp_path: Path) -> Non
     file = tmp_path / "new.yaml"
     words = ["--model", "qwen3_0_6b", "--backend", "xnnpack", "--quant", "8da4w"]
     text = say("new", str(file), *words, "quant.group_size=64", "--description", "mine: small")
-    assert f"llm-export run {file}" in text
+    assert f"llm-export run {shlex.quote(str(file))}" in text
     body = yaml.safe_load(file.read_text())
     assert set(body) == {"defaults", "description", "quant"}
     assert body["quant"] == {"group_size": 64}

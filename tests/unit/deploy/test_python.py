@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import venv
@@ -124,7 +125,9 @@ def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path:
     assert "projects of cpp are for the task generate or see, and this bundle embeds texts" in str(
         error.value
     )
-    assert f"llm-export deploy {bundle} --to python FOLDER" in str(error.value.fix)
+    assert f"llm-export deploy {shlex.quote(str(bundle))} --to python FOLDER" in str(
+        error.value.fix
+    )
 
 
 @pytest.mark.slow

@@ -292,7 +292,7 @@ def test_the_template_engine_of_the_library_renders_the_same(
         expected = ChatTemplate(template, tokens).render(messages)
     (app / "session.mjs").write_text(_SESSION)
     done = subprocess.run(
-        ["node", "session.mjs"], cwd=app, capture_output=True, text=True, timeout=60,
+        ["node", "session.mjs"], cwd=app, capture_output=True, text=True, timeout=300,
         input=json.dumps({"config": config, "messages": messages}),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

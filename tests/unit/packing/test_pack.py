@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import stat
 import zipfile
@@ -90,7 +91,8 @@ def test_a_packed_bundle_is_used_as_its_folder(
     here, there = (api.verify_for(each, "module")[0] for each in (packed, portable_bundle))
     assert [row.found for row in here.rows] == [row.found for row in there.rows]
     assert here.failed
-    assert all(row.fix.startswith(f"llm-export unpack {packed} FOLDER") for row in here.failed)
+    command = f"llm-export unpack {shlex.quote(str(packed))} FOLDER"
+    assert all(row.fix.startswith(command) for row in here.failed)
     assert api.compare_templates(packed)[0].results
     assert api.report_markdown(packed) == api.report_markdown(portable_bundle)
     assert not api.compare(portable_bundle, packed, fail_if="size.bundle > base").failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,14 +26,6 @@ from llm_export.transforms.quantize import by_grids
 
 WINDOWS = [[3, 50, 7, 9, 30, 11], [8, 1, 60, 2, 5, 40]]
 DOWN = "layers.1.feed_forward.down"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def resolved(*words: str) -> ResolvedRecipe:

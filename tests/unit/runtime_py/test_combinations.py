@@ -151,7 +151,7 @@ def test_whoever_waits_for_a_turn_can_be_cancelled(plain: LLM) -> None:
             thread.start()
             time.sleep(0.02)
             other.cancel()
-            thread.join(10)
+            thread.join(120)
             assert not thread.is_alive()
             assert (other.result.finish, other.result.tokens) == ("cancelled", [])
 
@@ -160,7 +160,7 @@ def test_whoever_waits_for_a_turn_can_be_cancelled(plain: LLM) -> None:
                 with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(anext(waiting), 0.05)
 
-        asyncio.run(asyncio.wait_for(ask(), 10))
+        asyncio.run(asyncio.wait_for(ask(), 120))
     assert plain.generate("abc", max_new_tokens=3).finish == "length"
 
 
@@ -169,7 +169,7 @@ def test_a_stream_that_another_thread_reads_is_cancelled_by_close(plain: LLM) ->
         if len(stream.result.tokens) == 3:
             thread = threading.Thread(target=stream.close)
             thread.start()
-            thread.join(10)
+            thread.join(120)
         return logits
 
     stream = plain.stream("abc", logits_processor=close, max_new_tokens=50, ignore_eos=True)

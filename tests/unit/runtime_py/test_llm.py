@@ -191,7 +191,7 @@ def test_a_stream_may_go_from_thread_to_thread(llm: LLM) -> None:
     pieces: list[str] = []
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         for index in range(200):
-            piece = (one, other)[index % 2].submit(next, stream, None).result(timeout=30)
+            piece = (one, other)[index % 2].submit(next, stream, None).result(timeout=300)
             if piece is None:
                 break
             pieces.append(piece)

@@ -43,7 +43,7 @@ def starts(portable_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> S
         own = Settings(**{"port": 0, "verify_hashes": False, **settings})
         with (
             background(folder, own) as (address, serving),
-            httpx2.Client(base_url=address, timeout=60) as client,
+            httpx2.Client(base_url=address, timeout=300) as client,
         ):
             yield client, serving
 
@@ -132,7 +132,7 @@ def _asks(client: httpx2.Client, found: list[httpx2.Response], **given: Any) -> 
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.002)

@@ -33,7 +33,7 @@ def client(bundle: Path) -> Iterator[httpx2.Client]:
     settings = Settings(port=0, model_name="tiny")
     with (
         background(bundle, settings) as (address, _),
-        httpx2.Client(base_url=address, timeout=60) as made,
+        httpx2.Client(base_url=address, timeout=300) as made,
     ):
         yield made
 

@@ -43,7 +43,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         store.create("shared")
         writers = [writer(file, name, 8) for name in "ab"]
         for each in writers:
-            assert each.communicate(timeout=60)[0].count("\n") == 8
+            assert each.communicate(timeout=300)[0].count("\n") == 8
             assert each.returncode == 0
         assert len(store.sessions()) == 17
         written = [each.message["content"] for each in store.messages("shared")]

@@ -66,7 +66,7 @@ def test_get_shows_asks_and_writes(
     assert library_recipe("local/../mine") is None
     assert main(["ls", "recipes"]) == 0
     row = next(r for r in entries(capsys.readouterr().out) if r.startswith("  local/mine "))
-    assert row.split() == ["local/mine", "Theirs", f"[{origin['origin']}]"]
+    assert row.split() == ["local/mine", "Theirs", *f"[{origin['origin']}]".split()]
     assert main(["get", str(source), "--yes"]) == 0
     assert "replaces   the same files" in capsys.readouterr().out
     assert sorted(p.name for p in library.rglob("*") if p.name.startswith(".")) == []

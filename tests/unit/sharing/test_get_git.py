@@ -39,7 +39,7 @@ def test_git_pins_the_commit(repository: Path, library: Path) -> None:
     (repository / "r" / "README.md").write_text("# changed\n")
     git(repository, "commit", "-qam", "two")
     two = git(repository, "rev-parse", "HEAD")
-    url = f"git+file://{repository}"
+    url = f"git+{repository.as_uri()}"
     for revision, commit in (("@v1/first", one), (f"@{one}", one), ("@main", two), ("", two)):
         files, found = read_git(GitSource.parse(f"{url}{revision}#r"))
         assert found == commit
@@ -74,7 +74,7 @@ def test_git_runs_nothing_and_follows_nothing(
     config.rename(tmp_path / ".gitconfig")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_SSH_COMMAND", str(script))
-    files, _ = read_git(GitSource.parse(f"git+file://{repository}#r"))
+    files, _ = read_git(GitSource.parse(f"git+{repository.as_uri()}#r"))
     assert files["mine.yaml"] == RECIPE
     assert ".gitattributes" not in files
     assert not made.exists()
@@ -87,7 +87,7 @@ def test_git_runs_nothing_and_follows_nothing(
             cwd=repository, check=True, env=git_env_free, capture_output=True,
         )  # fmt: skip
     with pytest.raises(InputError, match=r"link or submodule: 'link\.txt'"):
-        read_git(GitSource.parse(f"git+file://{repository}#r"))
+        read_git(GitSource.parse(f"git+{repository.as_uri()}#r"))
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_addresses_that_are_none(text: str, what: str) -> None:
 
 def test_git_that_cannot(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such revision"):
-        fetch(f"git+file://{repository}@{'0' * 40}")
+        fetch(f"git+{repository.as_uri()}@{'0' * 40}")
     with pytest.raises(InputError, match="no such revision"):
-        fetch(f"git+file://{repository}@nowhere")
+        fetch(f"git+{repository.as_uri()}@nowhere")
     with pytest.raises(InputError, match="no such folder"):
-        fetch(f"git+file://{repository}@main#nowhere")
+        fetch(f"git+{repository.as_uri()}@main#nowhere")
     with pytest.raises(MissingDependencyError, match="git fetch failed"):
-        fetch(f"git+file://{tmp_path}/nowhere")
+        fetch(f"git+{tmp_path.as_uri()}/nowhere")
 
 
 def test_git_writes_no_larger_file(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +135,10 @@ def test_git_writes_no_larger_file(repository: Path, monkeypatch: pytest.MonkeyP
     git(repository, "commit", "-qm", "large")
     monkeypatch.setattr("llm_export.sharing.git._PACK", 8192)
     with pytest.raises(MissingDependencyError, match="git fetch failed"):
-        read_git(GitSource.parse(f"git+file://{repository}#r"))
+        read_git(GitSource.parse(f"git+{repository.as_uri()}#r"))
 
 
 def test_without_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependencyError, match="git is not installed"):
-        read_git(GitSource.parse(f"git+file://{repository}#r"))
+        read_git(GitSource.parse(f"git+{repository.as_uri()}#r"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick_run import INT8_CACHE
 from torch import Tensor, nn
 
 from llm_export import api
@@ -135,7 +136,7 @@ def parts() -> Emulation:
 CASES = {
     "llama::custom_sdpa.out": ("backend=portable",),
     "llama::sdpa_with_kv_cache.out": ("backend=xnnpack", "quant=8da8w"),
-    "llama::custom_quantized_sdpa.out": ("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8"),
+    "llama::custom_quantized_sdpa.out": INT8_CACHE,
     "aten::index_put.out": ("backend=xnnpack", "runtime=static"),  # two methods
 }
 """An operator -> words of a recipe whose program has it."""

@@ -42,10 +42,8 @@ SHORT = ("quant.auto.tokens=48", "quant.auto.window=24", "quant.calibration.toke
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """These products are too small to share between threads."""
+def _an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
-    torch.set_num_threads(1)
 
 
 def recipe_of(*overrides: str) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,6 @@ FULL = ("train=qat", "train.learning_rate=5e-4", *SHORT)
 STATIC = (*FULL, "runtime.attention=plain",
           "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]")  # fmt: skip
 LORA = ("train=qat_lora", "train.learning_rate=1e-3", "train.lora.rank=8", *SHORT)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -123,7 +123,7 @@ def alive(word: str) -> bool:
 
 
 def gone(word: str) -> bool:
-    for _ in range(100):
+    for _ in range(2400):
         if not alive(word):
             return True
         time.sleep(0.05)
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
     slow.chmod(0o755)
 
     def interrupt() -> None:
-        for _ in range(400):
+        for _ in range(2400):
             if alive(INTERRUPTED):
                 break
             time.sleep(0.05)
@@ -210,7 +210,7 @@ def test_logins_and_keys_that_ssh_refuses(tmp_path: Path, monkeypatch: pytest.Mo
              "is not known yet", f"ssh -p {server.port} 127.0.0.1"),
         ]  # fmt: skip
         (tmp_path / "config").write_text(
-            (tmp_path / "config").read_text().replace(f"IdentityFile {tmp_path}/login\n", "")
+            (tmp_path / "config").read_text().replace(f'IdentityFile "{tmp_path}/login"\n', "")
         )
         for command, what, fix in attempts:
             monkeypatch.setenv(PROGRAM, command())

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -63,11 +64,11 @@ def script(path: Path, text: str) -> str:
 def test_a_python_without_what_the_runtime_needs(tmp_path: Path) -> None:
     target = LocalTarget(tmp_path / "root")
     PythonRunner(sys.executable).check(target, {})
-    bare = script(tmp_path / "bare", f'exec {sys.executable} -I -S "$@"')
+    bare = script(tmp_path / "bare", f'exec {shlex.quote(sys.executable)} -I -S "$@"')
     with pytest.raises(TargetError, match=r"lacks torch, executorch, tokenizers") as caught:
         PythonRunner(bare).check(target, {})
     assert caught.value.fix is not None
-    assert f"{bare} -m pip install 'torch" in caught.value.fix
+    assert f"{shlex.quote(bare)} -m pip install 'torch" in caught.value.fix
     assert "executorch<1.6" in caught.value.fix
     with pytest.raises(TargetError, match="does not answer as Python does"):
         PythonRunner("true").check(target, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,14 +28,6 @@ from llm_export.transforms.smooth import smooth
 WINDOWS = [[3, 50, 7, 9, 30, 11], [8, 1, 60, 2, 5, 40]]
 IDS = torch.tensor(WINDOWS)
 DOWN = "layers.0.feed_forward.down"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def encoder(family: str) -> EncoderModel:
