@@ -23,15 +23,25 @@ def kind_words(hint: Any) -> str:
         inner = [kind_words(a) for a in get_args(hint) if a is not type(None)]
         return " or ".join([*(["null"] if type(None) in get_args(hint) else []), *inner])
     if get_origin(hint) is list:
-        inner_hint = get_args(hint)[0]
+        (inner_hint,) = get_args(hint)
+        if _is_enum(inner_hint):
+            return "a list of " + _members(inner_hint)
         return f"a list of {_MANY.get(inner_hint) or 'mappings'}"
     if is_dataclass(hint):
         return f"a mapping with keys such as {', '.join(f.name for f in fields(hint)[:3])}"
     if get_origin(hint) is dict:
         return "a mapping"
-    if inspect.isclass(hint) and issubclass(hint, Enum):
-        return "one of " + ", ".join(str(member.value) for member in hint)
+    if _is_enum(hint):
+        return "one of " + _members(hint)
     return _WORDS.get(hint, "another kind of value")
+
+
+def _is_enum(hint: Any) -> bool:
+    return inspect.isclass(hint) and issubclass(hint, Enum)
+
+
+def _members(hint: Any) -> str:
+    return ", ".join(str(member.value) for member in hint)
 
 
 _MANY = {int: "integers", float: "numbers", bool: "true or false", str: "texts"}

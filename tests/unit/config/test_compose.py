@@ -155,8 +155,18 @@ MISTAKES = [
     ("quant.smooth=[1]", "quant.smooth takes null or a mapping", "not [1]"),
     ("runtime.sampling=foo", "takes a mapping with keys such as temperature, top_k", "not foo"),
     ("deploy.targets=3", "deploy.targets takes a list of texts, not 3", "explain deploy.targets"),
+    (
+        "train.kinds=3",
+        "train.kinds takes a list of linear, head, embedding, not 3",
+        "[linear,head]",
+    ),
     ("quant.rules=[{scheme: [1]}]", "takes text", "where: quant.rules[0].scheme"),
     ("benchmark.prompt_length={a: 1}", "must be a whole number", "prompt_length={'a':1}"),
+    (
+        "runtime.transform_options.x=1",
+        "there is no key",
+        "plus: +runtime.transform_options.x=VALUE",
+    ),
     ("runtime=[1]", "runtime takes the name of one option", "llm-export ls runtime"),
     ("quant=null", "quant takes the name of one option", "override quant=null"),
     ("verify.lowering=null", "it cannot be null", "explain verify.lowering"),
