@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from runtime_py.bundle_place import require_place
 from runtime_py.cli.parser import Parser
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.server import serve
@@ -23,7 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
     add_arguments(parser)
     try:
         options = parser.answer(sys.argv[1:] if arguments is None else arguments)
-        require_place(options.bundle)
         serve(options.bundle, settings_of(options, dict(os.environ)))
     except BundleRuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
