@@ -52,7 +52,7 @@ def hint_of(key: str) -> Any:
     hint: Any = Recipe
     for part in key.split("."):
         name, index, _ = part.partition("[")
-        hint = _block(hint)
+        hint = block_of(hint)
         hints = get_type_hints(hint) if is_dataclass(hint) else {}
         if name not in hints:
             return None
@@ -62,7 +62,7 @@ def hint_of(key: str) -> Any:
     return hint
 
 
-def _block(hint: Any) -> Any:
+def block_of(hint: Any) -> Any:
     """X of X | None."""
     return next((a for a in get_args(hint) if is_dataclass(a)), hint)
 
@@ -79,6 +79,8 @@ def plain_words(message: str, key: str, value: str | None) -> str:
         return "the list has no such place"
     if message.endswith((" is not Optional", " is not optional and cannot be assigned None")):
         return "it cannot be null"
+    if "missing mandatory value" in message.lower():
+        return "it has no value"
     number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
     if number and number[2] in _TYPE_NAMES:
         return f"'{number[1]}' is not {_WORDS[_TYPE_NAMES[number[2]]]}"
@@ -108,5 +110,5 @@ def explained(place: str) -> str | None:
 
 def keys_of(path: str) -> list[str]:
     """The schema's keys below a dotted path; empty for free-form mappings."""
-    node = _block(hint_of(path)) if path else Recipe
+    node = block_of(hint_of(path)) if path else Recipe
     return [f.name for f in fields(node)] if is_dataclass(node) else []
