@@ -36,10 +36,10 @@ class Parser(argparse.ArgumentParser):
             self.refuse_option(*unknown)
         help_line = f"{self.prog} --help"
         if message.startswith(_UNKNOWN):
-            first = message.removeprefix(_UNKNOWN).split()[0]
-            if re.match("-[a-zA-Z]", first):
-                self.refuse(f"there is no option '{first}'", help_line)
-            self.refuse(f"it takes no further word: {message.removeprefix(_UNKNOWN)}", help_line)
+            further = message.removeprefix(_UNKNOWN)
+            if short := re.match(r"-[a-zA-Z]\S*", further):
+                self.refuse(f"there is no option '{short[0]}'", help_line)
+            self.refuse(f"it takes no further word: {further or repr(further)}", help_line)
         if message.startswith(_MISSING):
             missing = self._missing(message.removeprefix(_MISSING).split(", "))
             verb = "is" if len(missing) == 1 else "are"

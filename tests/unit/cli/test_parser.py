@@ -46,6 +46,8 @@ def test_an_unknown_option_is_answered_with_what_may_be_meant(
 
 
 def test_the_runtime_alone_answers_in_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_runtime(["chat", "bundle", ""]) == 2
+    assert "it takes no further word: ''" in capsys.readouterr().err
     for words, what, fix in (
         ("bench", "no verb 'bench'", "did you mean 'benchmark'?"),
         ("chat --messag x", "no option '--messag'", "did you mean '--message'?"),
