@@ -51,7 +51,7 @@ def measure(name: str) -> dict[str, Any]:
 def other_load(bundle: Path) -> float | None:
     """CPUs that other processes kept busy while its speeds were measured; None: not measured."""
     file = bundle / "benchmark.json"
-    found = _read(file)["conditions"] if file.is_file() else None
+    found = _read(file).get("conditions") if file.is_file() else None
     return round(found["other_cpus"], 1) if found else None
 
 

@@ -164,6 +164,8 @@ def arguments() -> argparse.Namespace:
                         "kept as they are, with what others did meanwhile")  # fmt: skip
     parser.add_argument("--dry", action="store_true", help="print, and keep nothing")
     args = parser.parse_args()
+    if args.calm_rounds < 0:
+        parser.error("--calm-rounds must not be negative")
     deepest = max(args.depths)
     if deepest + args.count + 1 > args.context:
         parser.error(

@@ -20,6 +20,9 @@ class VerbParser(Parser):
 
     def _fix(self, option: str, value: str) -> str:
         known, key = self.options(), option.lstrip("-")
-        if any(action.dest == "words" for action in self._actions) and known_key(key):
+        takes_keys = any(action.dest in ("words", "overrides") for action in self._actions)
+        if takes_keys and known_key(key):
             return f"keys of a recipe take no dashes: {key}={value}"
+        if len(longer := self.longer(option)) == 1:
+            return f"did you mean '{longer[0]}'? {self.prog} --help"
         return did_you_mean(option, known) if nearest(option, known) else f"{self.prog} --help"

@@ -99,11 +99,11 @@ class Composer:
         self.source = source
         self.config_name = BASE if source is None else _RECIPE
         self._stem: str = ""
-        self._body: dict[str, Any] | None = None
+        self.body: dict[str, Any] | None = None
         if source is not None:
             self._stem = source if self.file is None else self.file.stem
-            self._body = read_recipe(self.place(source))
-            self._renamed[source] = rename_in(self._body)
+            self.body = read_recipe(self.place(source))
+            self._renamed[source] = rename_in(self.body)
 
     # -- listing ---------------------------------------------------------------------------
 
@@ -319,8 +319,8 @@ class Composer:
             if not o.is_delete() and not o.is_sweep_override()
         ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
-        quants = [(self._body or {}).get("quant")]
-        for option in [*(v for k, v in parsed if k == "quant"), *chosen_quant_options(self._body)]:
+        quants = [(self.body or {}).get("quant")]
+        for option in [*(v for k, v in parsed if k == "quant"), *chosen_quant_options(self.body)]:
             loaded = stored(self.loader, f"quant/{option}")
             if loaded is not None:
                 quants.append(OmegaConf.to_container(loaded.config, resolve=False))
@@ -353,9 +353,9 @@ class Composer:
         If the command line chooses another option of a group, the values that the recipe set for
         its own option are dropped, because they would mix two options.
         """
-        if self._body is None:
+        if self.body is None:
             return
-        body = dict(self._body)
+        body = dict(self.body)
         swapped = {
             o.key_or_group
             for o in self._parse(overrides)

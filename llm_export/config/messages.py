@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from omegaconf.errors import OmegaConfBaseException
 
+from llm_export.config.block_errors import require_blocks
 from llm_export.config.plain_words import explained, keys_of, plain_words
 from llm_export.config.quant_rule_errors import require_rules
 from llm_export.config.quoting import named_in, quoted_override
@@ -20,6 +21,7 @@ class Composing(Protocol):
     """The methods of a composer that error messages need."""
 
     source: str | None
+    body: dict[str, Any] | None
 
     def options(self, group: str) -> list[str]: ...
 
@@ -87,6 +89,8 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         key = _full_key(omega, text)
         for name, rules in composer.rule_lists(overrides):
             require_rules(rules, name)
+        if not key and composer.body is not None:
+            require_blocks(composer.body, str(composer.source))
         if _is_unknown_key(omega):
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         return RecipeError(
@@ -139,10 +143,11 @@ def unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeE
     mapping."""
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent) or ([str(k) for k in node] if node is not None else [])
+    plus = f"a key that is not there yet takes a plus: +{key}=VALUE" if known_key(key) else None
     return RecipeError(
         f"there is no key '{key}'",
         where=_override_with(overrides, key),
-        fix=did_you_mean(leaf, known),
+        fix=did_you_mean(leaf, known) if known else plus,
     )
 
 

@@ -23,15 +23,25 @@ def kind_words(hint: Any) -> str:
         inner = [kind_words(a) for a in get_args(hint) if a is not type(None)]
         return " or ".join([*(["null"] if type(None) in get_args(hint) else []), *inner])
     if get_origin(hint) is list:
-        inner_hint = get_args(hint)[0]
+        (inner_hint,) = get_args(hint)
+        if _is_enum(inner_hint):
+            return "a list of " + _members(inner_hint)
         return f"a list of {_MANY.get(inner_hint) or 'mappings'}"
     if is_dataclass(hint):
         return f"a mapping with keys such as {', '.join(f.name for f in fields(hint)[:3])}"
     if get_origin(hint) is dict:
         return "a mapping"
-    if inspect.isclass(hint) and issubclass(hint, Enum):
-        return "one of " + ", ".join(str(member.value) for member in hint)
+    if _is_enum(hint):
+        return "one of " + _members(hint)
     return _WORDS.get(hint, "another kind of value")
+
+
+def _is_enum(hint: Any) -> bool:
+    return inspect.isclass(hint) and issubclass(hint, Enum)
+
+
+def _members(hint: Any) -> str:
+    return ", ".join(str(member.value) for member in hint)
 
 
 _MANY = {int: "integers", float: "numbers", bool: "true or false", str: "texts"}
@@ -42,7 +52,7 @@ def hint_of(key: str) -> Any:
     hint: Any = Recipe
     for part in key.split("."):
         name, index, _ = part.partition("[")
-        hint = _block(hint)
+        hint = block_of(hint)
         hints = get_type_hints(hint) if is_dataclass(hint) else {}
         if name not in hints:
             return None
@@ -52,7 +62,7 @@ def hint_of(key: str) -> Any:
     return hint
 
 
-def _block(hint: Any) -> Any:
+def block_of(hint: Any) -> Any:
     """X of X | None."""
     return next((a for a in get_args(hint) if is_dataclass(a)), hint)
 
@@ -69,6 +79,8 @@ def plain_words(message: str, key: str, value: str | None) -> str:
         return "the list has no such place"
     if message.endswith((" is not Optional", " is not optional and cannot be assigned None")):
         return "it cannot be null"
+    if "missing mandatory value" in message.lower():
+        return "it has no value"
     number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
     if number and number[2] in _TYPE_NAMES:
         return f"'{number[1]}' is not {_WORDS[_TYPE_NAMES[number[2]]]}"
@@ -98,5 +110,5 @@ def explained(place: str) -> str | None:
 
 def keys_of(path: str) -> list[str]:
     """The schema's keys below a dotted path; empty for free-form mappings."""
-    node = _block(hint_of(path)) if path else Recipe
+    node = block_of(hint_of(path)) if path else Recipe
     return [f.name for f in fields(node)] if is_dataclass(node) else []

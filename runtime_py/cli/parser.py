@@ -36,7 +36,10 @@ class Parser(argparse.ArgumentParser):
             self.refuse_option(*unknown)
         help_line = f"{self.prog} --help"
         if message.startswith(_UNKNOWN):
-            self.refuse(f"it takes no further word: {message.removeprefix(_UNKNOWN)}", help_line)
+            further = message.removeprefix(_UNKNOWN)
+            if short := re.match(r"-[a-zA-Z]\S*", further):
+                self.refuse(f"there is no option '{short[0]}'", help_line)
+            self.refuse(f"it takes no further word: {further or repr(further)}", help_line)
         if message.startswith(_MISSING):
             missing = self._missing(message.removeprefix(_MISSING).split(", "))
             verb = "is" if len(missing) == 1 else "are"
@@ -53,11 +56,16 @@ class Parser(argparse.ArgumentParser):
 
     def refuse_option(self, option: str, value: str | None) -> NoReturn:
         """Raise the error of an unknown option, with the value that follows it."""
-        known = self.options()
-        near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        near = self.longer(option) or difflib.get_close_matches(
+            option, self.options(), n=1, cutoff=0.5
+        )
         help_line = f"{self.prog} --help"
         fix = f"did you mean '{near[0]}'? {help_line}" if near else help_line
         self.refuse(f"there is no option '{option}'", fix)
+
+    def longer(self, option: str) -> list[str]:
+        """The options that an unknown one begins."""
+        return [name for name in self.options() if name.startswith(option)]
 
     def options(self) -> list[str]:
         return [name for name in self._option_string_actions if name.startswith("--")]

@@ -23,9 +23,11 @@ def serve(bundle: str | Path, settings: Settings | None = None) -> None:
     Raises:
         BundleRuntimeError: a package is missing, the bundle cannot be loaded, or the port is taken.
     """
+    from runtime_py.bundle_place import require_place
     from runtime_py.server.packages import require
 
     require()
+    require_place(bundle)
     from runtime_py.server.listen import listen
 
     listen(bundle, settings or Settings())

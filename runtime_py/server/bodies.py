@@ -145,19 +145,23 @@ def _checked(kind: type[Kind], validate: Callable[[], Kind]) -> Kind:
 
 
 def _joined(errors: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The first error; of a parameter that takes several types, what each of them says.
+    """The first error; of a parameter that takes several types, what each of them says, of a list
+    those that take most of its items.
 
-    Pydantic names the type that failed in the place, as in input.str.
+    Pydantic names the type that failed in the place, as in input.str and input.list[int][3].
     """
     first = errors[0]
     place = [str(part) for part in first["loc"]]
     at = next((i for i, part in enumerate(place) if i and _TYPE.fullmatch(part)), None)
     if at is None:
         return first
-    same = [e for e in errors if e["loc"][:at] == first["loc"][:at] and len(e["loc"]) == at + 1]
-    said = list(dict.fromkeys(_lower(e["msg"]) for e in same or [first]))
+    tried = [e for e in errors if e["loc"][:at] == first["loc"][:at]]
+    items = [tuple(part for part in e["loc"][at + 1 :] if isinstance(part, int)) for e in tried]
+    furthest = max(items)
+    same = [e for e, item in zip(tried, items, strict=True) if item == furthest]
+    said = list(dict.fromkeys(_lower(e["msg"]) for e in same))
     message = " or ".join([said[0], *(one.removeprefix("input should be ") for one in said[1:])])
-    return {**first, "loc": first["loc"][:at], "msg": message}
+    return {**first, "loc": (*first["loc"][:at], *furthest), "msg": message}
 
 
 _TYPE = re.compile(r"str|int|float|bool|(list|dict|tuple|function-\w+|constrained-\w+)\b.*")

@@ -59,6 +59,8 @@ def test_the_other_load_is_what_others_did_while_the_speeds_were_measured(tmp_pa
     conditions = {"load_average_before": 1.43, "other_cpus": 0.006, "disturbed": False}
     (tmp_path / "benchmark.json").write_text(json.dumps({"conditions": conditions}))
     assert cards.other_load(tmp_path) == 0.0
+    (tmp_path / "benchmark.json").write_text("{}")  # of a machine that does not tell
+    assert cards.other_load(tmp_path) is None
 
 
 def test_a_line_on_a_measurement_is_replaced_and_removed() -> None:

@@ -27,6 +27,9 @@ from runtime_py.__main__ import main as run_runtime
         ("deploy --to cpp", "--to takes a value: --to TARGET DIR", "llm-export deploy --help"),
         ("cache foo", "there is no 'foo'; choices: ls, clear", "llm-export cache --help"),
         ("chat bundle --threads x", "--threads: 'x' is not a whole number", "chat --help"),
+        ("chat bundle -z", "no option '-z'", "chat --help"),
+        ("generate b --temp 0", "no option '--temp'", "did you mean '--temperature'?"),
+        ("--hf_id=a/b --quant=8da4w", "no option '--quant'", "take no dashes: quant=8da4w"),
         ("chat bundle more", "takes no further word: more", "chat --help"),
         ("profile b --json --csv", "--csv: not together with --json", "profile --help"),
         ("doctor --zzzzzzzz", "no option '--zzzzzzzz'", "llm-export doctor --help"),
@@ -43,9 +46,12 @@ def test_an_unknown_option_is_answered_with_what_may_be_meant(
 
 
 def test_the_runtime_alone_answers_in_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_runtime(["chat", "bundle", ""]) == 2
+    assert "it takes no further word: ''" in capsys.readouterr().err
     for words, what, fix in (
         ("bench", "no verb 'bench'", "did you mean 'benchmark'?"),
         ("chat --messag x", "no option '--messag'", "did you mean '--message'?"),
+        ("chat x --temp 0", "no option '--temp'", "did you mean '--temperature'?"),
         ("serve", "BUNDLE is missing", "python -m runtime_py serve BUNDLE"),
         ("benchmark x --repetitions y", "'y' is not a whole number", "benchmark --help"),
     ):
@@ -65,7 +71,8 @@ from runtime_py.__main__ import main as run_runtime
 for path in ("nowhere", "empty", "text.pte"):
     for verb in ("generate --prompt x", "serve", "evaluate"):
         assert main([*verb.split(), path]) == 2
-    assert run_runtime(["chat", path]) == 2
+    for verb in ("chat", "serve", "benchmark"):
+        assert run_runtime([verb, path]) == 2
 assert main(["bench", "text.pte"]) == 2
 assert main(["run", "smollm2_135m_xnnpack_8da8v"]) == 2
 assert "torch" not in sys.modules
@@ -74,8 +81,8 @@ assert "torch" not in sys.modules
                          text=True)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     for text, times in (
-        ("there is no such bundle", 4),
-        ("this is not a bundle: it has no manifest.json", 4),
-        ("it does not begin as an ExecuTorch program", 5),
+        ("there is no such bundle", 6),
+        ("this is not a bundle: it has no manifest.json", 6),
+        ("it does not begin as an ExecuTorch program", 6),
     ):
         assert ran.stderr.count(text) == times, ran.stderr

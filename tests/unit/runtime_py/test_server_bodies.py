@@ -17,6 +17,13 @@ from runtime_py.server.routes.completions import CompletionBody
     ("fields", "param", "what"),
     [
         ({"prompt": 3}, "prompt", "should be a valid string or a valid list"),
+        ({"prompt": [1, "a"]}, "prompt", "'prompt[1]' is wrong: input should be a valid integer"),
+        ({"prompt": [["a"]]}, "prompt", "'prompt[0][0]' is wrong: input should be a valid integer"),
+        (
+            {"prompt": [None]},
+            "prompt",
+            "'prompt[0]' is wrong: input should be a valid integer or a",
+        ),
         ({"prompt": "a", "stream_options": 3}, "stream_options", "should be an object"),
         ({"prompt": "a", "stop": [1]}, "stop", "valid string"),
         ({"prompt": "a", "max_tokens": "x"}, "max_tokens", "should be a valid integer"),

@@ -311,6 +311,7 @@ def test_an_address_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
+        (tmp_path / "manifest.json").touch()
         assert main([str(tmp_path), "--port", port]) == 2
     said = capsys.readouterr().err
     assert "the server cannot listen: Address already in use" in said
