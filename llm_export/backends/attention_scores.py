@@ -1,4 +1,7 @@
-"""How many attention scores XNNPACK holds at once for a step of a prompt. Imports no torch."""
+"""Attention of a prompt by XNNPACK: the scores that it holds at once, and the keys that it reads.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ are computed in turn, which is as fast from some 500 tokens on.
 """
 _MOST = 128 << 20
 """Bytes of the scores that are held at once. Larger steps use the fused operator, which needs none.
+"""
+_COPY = 128 << 20
+"""Bytes of the copy of all keys, and of that of all values, which are planned memory. Steps that
+read more use the fused operator.
 """
 _FLOAT = 4
 
@@ -51,3 +58,13 @@ def held_scores(heads: int, group: int, step: int, keys: int) -> HeldScores:
     """
     in_turn = _FLOAT * heads * group * min(step, CHUNK) * keys > _TOGETHER
     return HeldScores(in_turn, group if in_turn else heads * group, group)
+
+
+def most_keys(heads: int, channels: int, slots: int) -> int:
+    """Keys that XNNPACK reads at most of a cache.
+
+    Args:
+        heads: KV heads, of ``channels`` each.
+        slots: of the cache, for a token each.
+    """
+    return min(slots, _COPY // (_FLOAT * heads * channels))

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from llm_export.backends.attention_scores import held_scores
+from llm_export.backends.attention_scores import held_scores, most_keys
 from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, first_seen, put_branches
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
@@ -33,10 +33,6 @@ from llm_export.compat.edge_config import edge_config
 from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
-_COPY = 128 << 20
-"""Bytes of the copy of all keys, and of that of all values, which are planned memory; larger caches
-use the fused operator.
-"""
 _MASK = 20 << 20
 """Bytes of the copy of a mask with a row for each query of a KV head; steps that read more keys use
 the fused operator.
@@ -68,7 +64,7 @@ class _Call:
         self.mask = self.inputs.get("mask")
         self.plain = bool(causal) is (self.mask is None) and not dropout
         heads, step, group, e = self.q_shape
-        self.longest = min(self.cache_shape[1], _COPY // (4 * heads * e))
+        self.longest = most_keys(heads, e, self.cache_shape[1])
         """Maximum number of cache entries that the XNNPACK branch reads."""
         if self.mask is not None:
             self.longest = min(self.longest, _MASK // (4 * step * group))

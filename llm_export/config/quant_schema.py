@@ -209,7 +209,8 @@ class RoundingConfig:
     act_order: bool = True
     """gptq: quantize the columns with the largest inputs first, with scales computed from the
     float weights. If false, columns are quantized from left to right, and a group's scales are
-    computed when the group is reached."""
+    computed when the group is reached; those of zero points that are columns of the weight (as on
+    xnnpack) are of the float weights in any case."""
     block: int = 128
     """gptq: number of columns whose errors are propagated to all later columns at once."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from llm_export.backends.attention_scores import CHUNK, held_scores
+from llm_export.backends.attention_scores import CHUNK, held_scores, most_keys
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AttentionKind, LogitsKind, filled
 from llm_export.predict.model_shapes import decoder_shapes
@@ -117,9 +117,10 @@ def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
             continue
         if resolved.attention in _BRANCHED:
             group = config.num_heads // config.num_kv_heads
-            held = held_scores(config.num_kv_heads, group, step, context)
-            copies = 2 * _COPIED * config.num_kv_heads * config.head_dim * context
-            most = max(most, held.peak(step, context) + copies)
+            keys = most_keys(config.num_kv_heads, config.head_dim, context)
+            held = held_scores(config.num_kv_heads, group, step, keys)
+            copies = 2 * _COPIED * config.num_kv_heads * config.head_dim * keys
+            most = max(most, held.peak(step, keys) + copies)
         else:
             most = max(most, _KEPT * _FLOAT * config.num_heads * step * context)
     return most

@@ -27,6 +27,7 @@ from llm_export.quant.layer_spec import (
 )
 from llm_export.quant.schemes import Flow
 from llm_export.quant.size import matrix_bytes
+from llm_export.quant.trained import is_trained
 from llm_export.resolve.recipe import ResolvedRecipe
 
 
@@ -149,9 +150,15 @@ def with_instructions(constants: int) -> int:
 
 def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
     """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers, and
-    weights whose integers are kept are known by the checkpoint's name."""
-    kept = on_known_grid(resolved.recipe)
-    found = [replace(c, rounding="kept") if kept(c) else c for c in matrix_choices(model, resolved)]
+    weights whose integers are kept are known by the checkpoint's name or ``quant.qat``."""
+    kept, qat = on_known_grid(resolved.recipe), resolved.recipe.quant.qat
+
+    def known(choice: LayerQuantSpec) -> LayerQuantSpec:
+        if is_trained(choice, qat):
+            return replace(choice, qat=qat)
+        return replace(choice, rounding="kept") if kept(choice) else choice
+
+    found = [known(choice) for choice in matrix_choices(model, resolved)]
     shared = {
         table.name: head.name
         for table, head in tied_pairs(found)

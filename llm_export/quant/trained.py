@@ -20,7 +20,7 @@ def with_training(
         RecipeError: no module was trained so.
     """
     found = [
-        replace(choice, qat=settings) if _trained(choice, settings) else choice
+        replace(choice, qat=settings) if is_trained(choice, settings) else choice
         for choice in choices
     ]
     if settings.enabled and all(choice.qat is None for choice in found):
@@ -33,6 +33,6 @@ def with_training(
     return tuple(found)
 
 
-def _trained(choice: LayerQuantSpec, settings: QatConfig) -> bool:
+def is_trained(choice: LayerQuantSpec, settings: QatConfig) -> bool:
     quantized = settings.enabled and choice.on_grid and choice.kind in settings.kinds
     return quantized and matches_name(settings.pattern, choice.name)

@@ -10,13 +10,16 @@ from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
-from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.weights import found_outliers, quantized_weights
+from llm_export.stages.quantization.weights import (
+    QuantizedWeights,
+    found_outliers,
+    quantized_weights,
+)
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
 from llm_export.transforms import active_experts
@@ -55,11 +58,13 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     for form in () if static else forms_for(text, able.forms, kind=kind, dtype=dtype):
         run(form, text)
     choices, outliers = found_outliers(replace(artifact, choices=choices), recipe)
-    predicted = predict_bytes(model, choices)
-    finished: FinishedLayers | None = None
+    made: QuantizedWeights | None = None
     if any(c.on_grid for c in choices):
         made = quantized_weights(replace(artifact, choices=choices), recipe, ctx, outliers)
-        choices, finished = made.choices, made.finished
+        choices = made.choices
+    # Which weights keep an earlier quantization is known now; the next step exchanges modules.
+    predicted = predict_bytes(model, choices)
+    if made is not None:
         ctx.note(trained_values=fidelity(made.training_db))
         run(made.transform())
     recurrent = bool(model.cache_metadata().recurrent)
@@ -79,8 +84,8 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
         kv_cache=cache_note(model),
         summary=_summary(choices),
     )
-    if finished is not None:
-        finished.discard()
+    if made is not None and made.finished is not None:
+        made.finished.discard()
     return Transformed(model, artifact.source, tuple(done), choices, predicted, artifact.ranges)
 
 

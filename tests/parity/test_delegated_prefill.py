@@ -120,11 +120,12 @@ def test_layers_with_a_window(
 ) -> None:
     """A window of 8 tokens of 64: in any cuts as transformers computes, also where a step is longer
     than the window, or begins within it, or reads more keys than there is room for in the mask's
-    copy (20). The branch of each kind of layer is taken.
+    copy (20) or in that of the keys (40). The branch of each kind of layer is taken.
     """
     if in_turn:
         monkeypatch.setattr(attention_scores, "_TOGETHER", 0)
         monkeypatch.setattr(xnnpack_prefill, "_MASK", 4 * 32 * 2 * 20)
+        monkeypatch.setattr(attention_scores, "_COPY", 4 * 2 * 32 * 40)
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
     config = {**config, "num_hidden_layers": 2, "sliding_window": 8}
     config["layer_types"] = ["sliding_attention", "full_attention"]

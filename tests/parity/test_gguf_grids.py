@@ -16,9 +16,19 @@ from parity_tools import recipe_for
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
 from llm_export.models.load_model import load_model
+from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.quant.auto.units import units_of
 from llm_export.quant.grid import sqnr
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import resolve
+from llm_export.stages.load import load
+from llm_export.stages.quantization.auto.search import with_kept_grids
+from llm_export.stages.quantize import quantize
+from llm_export.stages.transform import transform
 from llm_export.transforms import fuse_projections
 
 FOUR = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32, zero_point=True)
@@ -74,3 +84,30 @@ def test_the_integers_are_those_of_the_file(tmp_path: Path) -> None:
     blocks = np.asarray(stored.data).reshape(-1, 20)[:, 4:]  # two float16, then 16 bytes
     nibbles = np.concatenate([blocks & 15, blocks >> 4], axis=1).reshape(choice.shape)
     assert torch.equal(grid.q, torch.from_numpy(nibbles.astype(np.int8) - 8))
+
+
+def test_the_predicted_size_counts_both_copies_of_kept_offsets(tmp_path: Path) -> None:
+    """Lowering refuses programs that are larger than predicted."""
+    file = write_gguf(tmp_path / "m.gguf", llama(), "Q4_1")
+    rule = "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true}]"
+    others = []
+    for keep in (True, False):
+        words = ["backend=xnnpack", rule, f"quant.rounding.keep_grids={str(keep).lower()}"]
+        recipe = resolve(recipe_for(file, *words))
+        ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
+        made = quantize(transform(load(Start(), recipe, ctx), recipe, ctx), recipe, ctx)
+        assert {c.rounding for c in made.choices} == {"kept" if keep else "minmax", None}
+        others.append(made.predicted_bytes - sum(c.bytes for c in made.choices))
+    assert others[0] == others[1], "what is in no matrix"
+
+
+def test_a_search_counts_what_kept_offsets_take(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "m.gguf", llama(), "Q4_1")
+    model = load_model(recipe_for(file), attention="plain", context_length=32, all_logits=True)
+    units = units_of(model.model, [], [FOUR, SYMMETRIC], "xnnpack")
+    unit = next(unit for unit in units if len(unit.options) > 1)
+    assert [option.choices[0].zero_point for option in unit.options] == [False, True]
+    for keep, rounding in ((True, "kept"), (False, None)):
+        found = with_kept_grids(unit, model.model, RoundingConfig(keep_grids=keep))
+        assert [option.choices[0].rounding for option in found.options] == [None, rounding]
+        assert (found.options[1].bytes > unit.options[1].bytes) is keep

@@ -18,7 +18,11 @@ from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.weights import found_outliers, quantized_weights
+from llm_export.stages.quantization.weights import (
+    QuantizedWeights,
+    found_outliers,
+    quantized_weights,
+)
 from llm_export.transforms.attention import require_custom_ops
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.smooth import smooth
@@ -40,10 +44,13 @@ def quantize(
     choices, tied = _shared(model, found, resolved)
     before = Prepared(cast(Any, model), artifact.source, (), choices)
     choices, outliers = found_outliers(before, recipe)
-    predicted = predict_bytes(model, choices)
+    made: QuantizedWeights | None = None
     if any(choice.on_grid for choice in choices):
         made = quantized_weights(replace(before, choices=choices), recipe, ctx, outliers)
         choices = made.choices
+    # Which weights keep an earlier quantization is known now; the next step exchanges modules.
+    predicted = predict_bytes(model, choices)
+    if made is not None:
         run_transform(made.transform(), model)
         if made.finished is not None:
             made.finished.discard()

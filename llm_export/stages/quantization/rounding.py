@@ -71,6 +71,14 @@ def _without_inputs(choices: Sequence[LayerQuantSpec], rounded: Mapping[str, Rou
     ]
 
 
+def code() -> str:
+    """Digest of the code that rounds."""
+    found = hashlib.sha256()
+    for file in sorted(Path(llm_export.quant.__path__[0]).rglob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
 def digest(
     model: nn.Module,
     choices: Sequence[LayerQuantSpec],
@@ -82,9 +90,7 @@ def digest(
     """Digest of everything that rounded weights depend on: all floats of the model, the code that
     rounds (packages and our own), and the quantization settings.
     """
-    found = hashlib.sha256()
-    for file in sorted(Path(llm_export.quant.__path__[0]).rglob("*.py")):
-        found.update(file.read_bytes())
+    found = hashlib.sha256(code().encode())
     said = {
         "versions": package_versions(),
         "config": config,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 
 from llm_export.backends import attention_scores
-from llm_export.backends.attention_scores import HeldScores
+from llm_export.backends.attention_scores import HeldScores, most_keys
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
 from llm_export.backends.xnnpack_prefill import _Call, _lowered, _operator
 from llm_export.compat.tensor_specs import spec_of
@@ -90,6 +90,12 @@ def test_what_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # Scores and a bound of each are held, and a larger workspace beside the former one.
     assert call(4, 33).held.peak(4, 33) == 2 * 4 * (GROUP + GROUP) * 4 * 33
     assert call(4, 32).held.peak(4, 32) == 2 * 4 * (HEADS * GROUP + GROUP) * 4 * 32
+
+
+def test_keys_are_read_as_far_as_their_copy_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_scores, "_COPY", 4 * HEADS * E * 20 + 1)
+    assert [most_keys(HEADS, E, slots) for slots in (19, 20, 21)] == [19, 20, 20]
+    assert call(4, 32).longest == 20
 
 
 @pytest.mark.slow

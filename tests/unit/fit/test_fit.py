@@ -141,3 +141,14 @@ def test_predictions_are_those_of_an_exported_program(quantized_bundle: Path) ->
     assert found.caches == manifest["program"]["cache"]["bytes"]
     size = (quantized_bundle / "model.pte").stat().st_size
     assert size <= found.program <= size + (1 << 20)  # instructions matter in so small a program
+
+
+def test_of_a_long_context_no_more_keys_are_copied_than_xnnpack_reads() -> None:
+    """8 KV heads of 64 channels: 65,536 keys are 128 MiB in float32, and so are the values."""
+    found = []
+    for context in (65_536, 131_072):
+        words = ["model=llama3_2_1b", "backend=xnnpack", f"runtime.context_length={context}"]
+        memory = device_memory(resolve(api.compose_recipe(None, words).recipe))
+        assert memory is not None
+        found.append(memory.activations)
+    assert found[0] == found[1]

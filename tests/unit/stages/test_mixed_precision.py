@@ -22,7 +22,7 @@ from llm_export.quant.auto.units import key_of, units_of
 from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
-from llm_export.stages.quantization.auto import sensitivity
+from llm_export.stages.quantization.auto import measurements, sensitivity
 from llm_export.stages.quantization.auto.measurements import Store
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
 from llm_export.stages.quantization.auto.search import search
@@ -174,6 +174,17 @@ def test_another_text_is_another_measurement(tmp_path: Path) -> None:
         recipe = recipe_of("quant.bits_per_weight=6", "quant.auto.keep_measurements=true", *more)
         transform(loaded(recipe, tmp_path), resolve(recipe), context(tmp_path / "b"))
     assert len(list((tmp_path / "cache" / "auto").iterdir())) == 2
+
+
+def test_other_code_that_rounds_is_another_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of("quant.bits_per_weight=6")
+    model = loaded(recipe, tmp_path).model
+    before = measurements.digest_of(model, recipe, [])
+    assert measurements.digest_of(model, recipe, []) == before
+    monkeypatch.setattr(measurements, "code", lambda: "changed")
+    assert measurements.digest_of(model, recipe, []) != before
 
 
 def test_the_option_makes_the_same_choices(tmp_path: Path) -> None:

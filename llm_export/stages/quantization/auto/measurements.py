@@ -16,6 +16,7 @@ from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.recipe_files import plain
 from llm_export.config.schema import Recipe
 from llm_export.files import write_json
+from llm_export.stages.quantization.rounding import code
 from llm_export.versions import package_versions
 
 Losses = dict[str, dict[str, float]]
@@ -61,8 +62,10 @@ def _read(path: Path) -> Losses:
 
 
 def digest_of(model: nn.Module, recipe: Recipe, windows: Sequence[Sequence[int]]) -> str:
-    """Digest of the float weights, the text, the rounding settings, and the program's versions."""
+    """Digest of the float weights, the text, the rounding settings, the code that rounds, and the
+    program's versions."""
     settings = {
+        "code": code(),
         "windows": [list(window) for window in windows],
         "calibration": plain(asdict(recipe.quant.calibration)),
         "rounding": plain(asdict(recipe.quant.rounding)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llm_export.config.quant_schema import AutoConfig, QuantRule
+from llm_export.config.quant_schema import AutoConfig, QuantRule, RoundingConfig
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import LanguageModel
@@ -16,6 +16,7 @@ from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
 from llm_export.quant.auto.units import Option, Unit, key_of, units_of
 from llm_export.quant.inputs import input_ranges
+from llm_export.quant.rounding.weights import known_grid
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import tied_names
@@ -62,6 +63,7 @@ def search(
     raw = resolved.capabilities.raw_weights
     tied = tied_names(model, quant.tied, raw_weights=True)  # units_of knows what a backend can
     units = units_of(model, quant.rules, auto.candidates, backend, tied, raw_weights=raw)
+    units = [with_kept_grids(unit, model, quant.rounding) for unit in units]
     every = tuple(c for unit in units for c in unit.options[0].choices)
     others = predict_bytes(model, every) - matrix_bytes(every)
     budget = budget_of(quant, units, others)
@@ -121,6 +123,21 @@ def _reached(unit: Unit, names: set[str]) -> Unit:
         if all(not c.outliers or c.name in names for c in option.choices)
     )
     return replace(unit, options=kept or unit.options)
+
+
+def with_kept_grids(unit: Unit, model: LanguageModel, settings: RoundingConfig) -> Unit:
+    """Its options say which weights keep offsets of an earlier quantization, which take more bytes
+    than rounded ones."""
+
+    def known(choice: LayerQuantSpec) -> LayerQuantSpec:
+        if not choice.has_offset_columns:
+            return choice
+        weight = model.get_parameter(f"{choice.name}.weight").detach().float()
+        found = known_grid(weight, choice, settings)
+        return choice if found is None else replace(choice, rounding=found[1])
+
+    options = (Option(tuple(known(c) for c in option.choices)) for option in unit.options)
+    return replace(unit, options=tuple(sorted(options, key=lambda option: option.bytes)))
 
 
 def _require_same(choices: Sequence[LayerQuantSpec], chosen: Sequence[LayerQuantSpec]) -> None:
