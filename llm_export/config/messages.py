@@ -143,7 +143,8 @@ def unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeE
     mapping."""
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent) or ([str(k) for k in node] if node is not None else [])
-    plus = f"a key that is not there yet takes a plus: +{key}=VALUE" if known_key(key) else None
+    shown = key if len(key) < 100 else "KEY"
+    plus = f"a key that is not there yet takes a plus: +{shown}=VALUE" if known_key(key) else None
     return RecipeError(
         f"there is no key '{key}'",
         where=_override_with(overrides, key),
