@@ -54,9 +54,10 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
     assert (kept - grid.offset).abs().le(largest / 90 + 1e-12).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
-    st.integers(1, 5), st.integers(1, 40), st.sampled_from([32, 48, 64]), st.integers(0, 99),
+    st.integers(1, 5), st.sampled_from([1, 3, 18, 34]), st.sampled_from([32, 48]),
+    st.integers(0, 99),
     st.sampled_from(["minmax", "mse", "hqq", "gptq"]),
 )  # fmt: skip
 def test_one_copy_is_exact_for_offsets_that_were_rounded_before_the_weight(
