@@ -12,6 +12,7 @@ from llm_export.config.schema import Recipe
 from llm_export.predict.known_grids import on_known_grid
 from llm_export.quant.auto.units import units_from, without_experts
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_of
+from llm_export.quant.mean_columns import shares_columns
 from llm_export.quant.rounding import needs_of
 from llm_export.quant.rounding.base import Needs
 from llm_export.quant.schemes import SCHEMES, Flow
@@ -109,6 +110,8 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
     # Layers of which nothing is rounded run once, for those behind them.
     share = _count(open_ones) / max(_count(products), 1)
     passes = _PASSES[needs] * text if needs is not Needs.products else text * (1 + share)
+    # Once more for the groups whose offsets share a column.
+    sharing = text and any(kept(c) and _shares(c) for c in chosen) and (outliers or passes > 0)
     solved: list[LayerQuantSpec] = []
     if needs is Needs.products and text:
         widest = quant.rounding.widest
@@ -116,7 +119,7 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
     searched = _count(open_ones) / 1e9
     searches = needs is not Needs.nothing
     return {
-        "calibrated": weights * _tokens(recipe) * (passes * bool(open_ones) + outliers),
+        "calibrated": weights * _tokens(recipe) * (passes * bool(open_ones) + outliers + sharing),
         "searched": searched * searches,
         "iterated": searched * (not searches and method != "minmax"),
         "solved": sum((c.shape[1] / 1e3) ** 3 for c in solved),
@@ -124,6 +127,13 @@ def _rounded(recipe: Recipe, products: Choices, weights: float, text: bool) -> d
         "widest": max((c.shape[0] * c.shape[1] for c in open_ones), default=0) * 4e-9 * searches,
         "inputs": max((4e-9 * c.shape[1] ** 2 for c in solved), default=0.0),
     }
+
+
+def _shares(choice: LayerQuantSpec) -> bool:
+    size = choice.group_size
+    if size is None or not choice.has_offset_columns:
+        return False
+    return shares_columns(choice.shape[1] // size, size)
 
 
 def _count(choices: Iterable[LayerQuantSpec]) -> int:

@@ -14,7 +14,7 @@ from llm_export.memory import memory_mapped
 from llm_export.quant.blocks import each_block
 from llm_export.quant.mean_columns import LIFT, column_count
 
-_SMALLEST = 1e-12
+SMALLEST = 1e-12
 """Of a scale, where all values are zero."""
 
 
@@ -67,12 +67,15 @@ class Grid:
         q: int8 [N, K], within the bit range of the spec.
         scale: float32 [N, G], representable in ``spec.scale_dtype``.
         offset: float32 [N, G], in units of the weight; None if the spec has no zero point.
+        order: the groups [G], those first whose offsets matter most (``second_columns``); None
+            where that is unknown.
     """
 
     q: Tensor
     scale: Tensor
     offset: Tensor | None
     spec: GridSpec
+    order: Tensor | None = None
 
     @staticmethod
     def rounded(weight: Tensor, scale: Tensor, offset: Tensor | None, spec: GridSpec) -> Grid:
@@ -91,7 +94,7 @@ class Grid:
         magnitude of each group."""
         plain = replace(spec, zero_point=False, offset_columns=False)
         largest = plain.grouped(values).abs().amax(-1)
-        return Grid.rounded(values, (largest / spec.high).clamp(min=_SMALLEST), None, plain)
+        return Grid.rounded(values, (largest / spec.high).clamp(min=SMALLEST), None, plain)
 
     def values(self) -> Tensor:
         """The dequantized weight, float32 [N, K]."""

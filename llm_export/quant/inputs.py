@@ -76,6 +76,33 @@ def input_squares(
     return {name: total / tokens[name] for name, total in sums.items() if tokens[name]}
 
 
+def group_mean_squares(
+    model: TextReader,
+    groups: Mapping[str, int],
+    windows: Sequence[Sequence[int]],
+    without: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Module name -> mean square of the mean of each group of its inputs, float32 [G]; without
+    modules that no token reached.
+
+    Args:
+        groups: name -> number of groups, of adjacent channels.
+        without: name -> channels that count as zero.
+    """
+    sums: dict[str, Tensor] = {}
+
+    def watch(name: str, x: Tensor) -> None:
+        rows = x.detach().flatten(0, -2).float()
+        if name in without:
+            rows = rows.index_fill(1, without[name], 0)
+        total = rows.unflatten(1, (groups[name], -1)).mean(-1).square().sum(0)
+        sums[name] = total if name not in sums else sums[name] + total
+
+    _watch_inputs(model, groups, windows, watch)
+    count = sum(map(len, windows))
+    return {name: total / count for name, total in sums.items() if bool(total.any())}
+
+
 def _watch_inputs(
     model: TextReader,
     names: Iterable[str],

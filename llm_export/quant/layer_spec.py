@@ -12,7 +12,7 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
-from llm_export.quant.mean_columns import EXACT_COPIES, column_count
+from llm_export.quant.mean_columns import column_count, exact_count
 from llm_export.quant.outlier_selection import selection_bytes
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
@@ -170,8 +170,8 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     scale += choice.group_bytes
     if choice.has_offset_columns and choice.group_size:
         earlier = choice.qat is not None or choice.rounding in _EARLIER
-        copies = EXACT_COPIES if earlier else 1
-        further = copies * column_count(groups, choice.group_size)
+        count = exact_count if earlier else column_count
+        further = count(groups, choice.group_size)
         columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers

@@ -5,8 +5,8 @@ product also has o_g sum(x_g) = (o_g n / c) (c mean(x_g)): columns of the weight
 group means. They are rounded to the kernel's own integers. Where the offsets were rounded so before
 the weight was (``GridSpec.offset_columns``), the columns are exact, and the weight's own integers
 make up for what rounding took. Where they are those of an earlier quantization, with integers that
-stay, a second copy holds what the first one lost. A product beside the kernel would read four bytes
-for each offset instead of a half or one.
+stay, second columns hold what the first ones lost. A product beside the kernel would read four
+bytes for each offset instead of a half or one.
 """
 
 from __future__ import annotations
@@ -14,29 +14,67 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from llm_export.quant.grid import Grid
-from llm_export.quant.mean_columns import EXACT_COPIES, LIFT, column_count
+from llm_export.quant.mean_columns import (
+    LIFT,
+    SHARED_LIFT,
+    Second,
+    column_count,
+    second_columns,
+)
+from llm_export.quant.second_columns import first_and_second, sums_of_means
 
 
 def offset_copies(grid: Grid) -> int:
-    """Copies of the columns that represent the offsets."""
-    return 1 if grid.spec.offset_columns else EXACT_COPIES
+    """Copies of the columns that represent the offsets, where they are copies."""
+    return 1 if grid.spec.offset_columns else 2
+
+
+def inputs_of_columns(grid: Grid) -> Tensor | None:
+    """Inputs of the further columns as sums of group means, [columns, groups]; None where the
+    columns are ``offset_copies`` of the means."""
+    seconds = _seconds(grid)
+    return None if seconds is None else sums_of_means(seconds, _order(grid), _layout(grid)[1])
+
+
+def factor_of_means(grid: Grid) -> float:
+    """What the group means are multiplied with."""
+    return LIFT if _seconds(grid) is None else SHARED_LIFT
 
 
 def with_offset_columns(grid: Grid) -> Grid:
-    """A weight [N, K] with offsets as a symmetric one [N, K + C E], C = ``offset_copies``, E =
-    ``column_count``."""
+    """A weight [N, K] with offsets as a symmetric one [N, K + C], where C is ``exact_count``, or
+    ``column_count`` where the offsets were rounded before the weight."""
+    assert grid.offset is not None
+    groups, size = _layout(grid)
+    spec = replace(grid.spec, group=size, zero_point=False, offset_columns=False)
+    left = grid.offset * (size / factor_of_means(grid))
+    seconds = _seconds(grid)
+    parts = [grid]
+    if seconds is not None:
+        parts.append(first_and_second(left[:, _order(grid)], seconds, spec))
+    else:
+        left = F.pad(left, (0, column_count(groups, size) - groups))
+        for _ in range(offset_copies(grid)):
+            parts.append(Grid.symmetric(left, spec))
+            left = left - parts[-1].values()
+    q, scale = torch.cat([p.q for p in parts], 1), torch.cat([p.scale for p in parts], 1)
+    return Grid(q, scale, None, spec)
+
+
+def _seconds(grid: Grid) -> list[Second] | None:
+    return None if grid.spec.offset_columns else second_columns(*_layout(grid))
+
+
+def _order(grid: Grid) -> Tensor:
+    return torch.arange(_layout(grid)[0]) if grid.order is None else grid.order
+
+
+def _layout(grid: Grid) -> tuple[int, int]:
+    """Groups, and columns of each."""
     assert grid.offset is not None
     groups = grid.offset.shape[1]
-    size = grid.q.shape[1] // groups
-    spec = replace(grid.spec, group=size, zero_point=False, offset_columns=False)
-    left = F.pad(grid.offset * (size / LIFT), (0, column_count(groups, size) - groups))
-    q, scale = [grid.q], [grid.scale]
-    for _ in range(offset_copies(grid)):
-        part = Grid.symmetric(left, spec)
-        left = left - part.values()
-        q.append(part.q)
-        scale.append(part.scale)
-    return Grid(torch.cat(q, 1), torch.cat(scale, 1), None, spec)
+    return groups, grid.q.shape[1] // groups

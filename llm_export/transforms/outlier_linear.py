@@ -11,8 +11,13 @@ from llm_export.models.components.swapped_embedding import SwappedEmbedding, swa
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.mean_columns import LIFT, column_count
-from llm_export.quant.offset_columns import offset_copies, with_offset_columns
+from llm_export.quant.mean_columns import column_count
+from llm_export.quant.offset_columns import (
+    factor_of_means,
+    inputs_of_columns,
+    offset_copies,
+    with_offset_columns,
+)
 from llm_export.quant.outlier_selection import by_product
 
 
@@ -41,9 +46,11 @@ def use_outlier_linear(
     values = None if columns is None else base.weight.detach()[:, columns].float()
     means = None
     if grid.offset is not None and not in_kernel:
-        groups = grid.offset.shape[1]
+        groups, sums = grid.offset.shape[1], inputs_of_columns(grid)
         width = column_count(groups, base.in_features // groups)
-        means = MeanColumns(groups, width, offset_copies(grid), LIFT)
+        means = MeanColumns(groups, width, offset_copies(grid), factor_of_means(grid))
+        if sums is not None:
+            means = replace(means, width=len(sums), copies=1, sums=sums)
         grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)
     _exchange(model, name, OutlierLinear(base, means, columns, values, by_product=selects))

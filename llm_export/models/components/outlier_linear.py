@@ -13,19 +13,21 @@ from llm_export.models.components.dynamic_shapes import inferred
 
 @dataclass(frozen=True)
 class MeanColumns:
-    """Further inputs of a linear: the means of its groups of inputs.
+    """Further inputs of a linear: the means of its groups of inputs, or sums of them.
 
     Attributes:
         groups: number of groups; divides the number of inputs.
         width: inputs of one copy, at least ``groups``; those above are zero.
         copies: of these inputs.
         factor: that multiplies the means.
+        sums: float32 [width, groups], the inputs as sums of means; None where they are the means.
     """
 
     groups: int
     width: int
     copies: int
     factor: float
+    sums: Tensor | None = None
 
 
 class OutlierLinear(nn.Linear):
@@ -47,6 +49,7 @@ class OutlierLinear(nn.Linear):
     """
 
     mean: Tensor
+    sums: Tensor
     columns: Tensor
     selection: Tensor
     others: Tensor
@@ -64,6 +67,8 @@ class OutlierLinear(nn.Linear):
             size = base.in_features // means.groups
             # Equal for all groups of all linears: stored once.
             self.register_buffer("mean", torch.full((1, size), means.factor / size))
+            if means.sums is not None:
+                self.register_buffer("sums", means.sums)
         if columns is not None and values is not None:
             others = torch.ones(base.in_features)
             others[columns] = 0
@@ -103,6 +108,8 @@ class OutlierLinear(nn.Linear):
         size, lead = self.mean.shape[1], inferred(x)
         grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
         found = grouped.reshape(*lead, means.groups)
+        if means.sums is not None:
+            return F.linear(found, self.sums)
         if means.width == means.groups:
             return found
         return F.pad(found, (0, means.width - means.groups))
