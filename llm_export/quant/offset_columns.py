@@ -19,11 +19,13 @@ from torch.nn import functional as F
 
 from llm_export.quant.grid import Grid
 from llm_export.quant.mean_columns import (
+    FINE,
     LIFT,
     SHARED_LIFT,
     Second,
     column_count,
     second_columns,
+    shares_columns,
 )
 from llm_export.quant.second_columns import first_and_second, sums_of_means
 
@@ -33,11 +35,14 @@ def offset_copies(grid: Grid) -> int:
     return 1 if grid.spec.offset_columns else 2
 
 
-def inputs_of_columns(grid: Grid) -> Tensor | None:
-    """Inputs of the further columns as sums of group means, [columns, groups]; None where the
-    columns are ``offset_copies`` of the means."""
+def seconds_of(grid: Grid) -> Tensor | float | None:
+    """Inputs of the second columns as sums of group means, [columns, groups], or the factor with
+    which they are those means; None where the columns are ``offset_copies`` of the means."""
     seconds = _seconds(grid)
-    return None if seconds is None else sums_of_means(seconds, _order(grid), _layout(grid)[1])
+    if seconds is None:
+        return None
+    groups, size = _layout(grid)
+    return sums_of_means(seconds, groups) if shares_columns(groups, size) else 1 / FINE
 
 
 def factor_of_means(grid: Grid) -> float:
@@ -55,7 +60,7 @@ def with_offset_columns(grid: Grid) -> Grid:
     seconds = _seconds(grid)
     parts = [grid]
     if seconds is not None:
-        parts.append(first_and_second(left[:, _order(grid)], seconds, spec))
+        parts.append(first_and_second(left, seconds, spec))
     else:
         left = F.pad(left, (0, column_count(groups, size) - groups))
         for _ in range(offset_copies(grid)):
@@ -66,11 +71,12 @@ def with_offset_columns(grid: Grid) -> Grid:
 
 
 def _seconds(grid: Grid) -> list[Second] | None:
-    return None if grid.spec.offset_columns else second_columns(*_layout(grid))
-
-
-def _order(grid: Grid) -> Tensor:
-    return torch.arange(_layout(grid)[0]) if grid.order is None else grid.order
+    groups, size = _layout(grid)
+    seconds = None if grid.spec.offset_columns else second_columns(groups, size)
+    if seconds is None or grid.order is None or not shares_columns(groups, size):
+        return seconds
+    order = grid.order.tolist()
+    return [tuple((order[place], steps) for place, steps in served) for served in seconds]
 
 
 def _layout(grid: Grid) -> tuple[int, int]:

@@ -16,18 +16,13 @@ _LARGEST = (7.0, 7.5, 6.5, 6.0)
 """First steps of a row's largest offset that are tried: two that share a column reach less far."""
 
 
-def sums_of_means(seconds: list[Second], order: Tensor, group_size: int) -> Tensor:
-    """Inputs of all these columns as sums of the groups' means, [columns, G].
-
-    Args:
-        order: the groups [G] in which they take columns.
-    """
-    groups = len(order)
-    sums = torch.eye(exact_count(groups, group_size), groups)
-    for column, served in enumerate(seconds, groups):
-        for place, steps in served:
-            sums[column, place] = steps / FINE
-    return sums[:, order.argsort()].contiguous()
+def sums_of_means(seconds: list[Second], groups: int) -> Tensor:
+    """Inputs of the second columns as sums of the groups' means, [columns, groups]."""
+    sums = torch.zeros(len(seconds), groups)
+    for column, served in enumerate(seconds):
+        for group, steps in served:
+            sums[column, group] = steps / FINE
+    return sums
 
 
 def first_and_second(offset: Tensor, seconds: list[Second], spec: GridSpec) -> Grid:

@@ -11,11 +11,11 @@ from llm_export.models.components.swapped_embedding import SwappedEmbedding, swa
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.mean_columns import column_count
+from llm_export.quant.mean_columns import column_count, exact_count
 from llm_export.quant.offset_columns import (
     factor_of_means,
-    inputs_of_columns,
     offset_copies,
+    seconds_of,
     with_offset_columns,
 )
 from llm_export.quant.outlier_selection import by_product
@@ -46,11 +46,12 @@ def use_outlier_linear(
     values = None if columns is None else base.weight.detach()[:, columns].float()
     means = None
     if grid.offset is not None and not in_kernel:
-        groups, sums = grid.offset.shape[1], inputs_of_columns(grid)
+        groups, seconds = grid.offset.shape[1], seconds_of(grid)
         width = column_count(groups, base.in_features // groups)
         means = MeanColumns(groups, width, offset_copies(grid), factor_of_means(grid))
-        if sums is not None:
-            means = replace(means, width=len(sums), copies=1, sums=sums)
+        if seconds is not None:
+            width = exact_count(groups, base.in_features // groups)
+            means = replace(means, width=width, copies=1, seconds=seconds)
         grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)
     _exchange(model, name, OutlierLinear(base, means, columns, values, by_product=selects))

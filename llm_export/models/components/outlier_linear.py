@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from llm_export.models.components.dynamic_shapes import inferred
 
+_OUTPUTS = 8
+"""Outputs of XNNPACK's narrowest tile in float32."""
+
 
 @dataclass(frozen=True)
 class MeanColumns:
@@ -20,14 +23,21 @@ class MeanColumns:
         width: inputs of one copy, at least ``groups``; those above are zero.
         copies: of these inputs.
         factor: that multiplies the means.
-        sums: float32 [width, groups], the inputs as sums of means; None where they are the means.
+        seconds: float32 [S, groups], sums of means that follow the means, at most ``width`` -
+            ``groups``; or a number with which they are the same means again; or None.
     """
 
     groups: int
     width: int
     copies: int
     factor: float
-    sums: Tensor | None = None
+    seconds: Tensor | float | None = None
+
+    @property
+    def together(self) -> int:
+        """Groups whose means one row of a product gives: rows and outputs are so few that XNNPACK
+        computes it as one tile, in the calling thread. Waking the others takes longer."""
+        return max(n for n in range(1, _OUTPUTS + 1) if self.groups % n == 0)
 
 
 class OutlierLinear(nn.Linear):
@@ -49,7 +59,7 @@ class OutlierLinear(nn.Linear):
     """
 
     mean: Tensor
-    sums: Tensor
+    seconds: Tensor
     columns: Tensor
     selection: Tensor
     others: Tensor
@@ -65,10 +75,11 @@ class OutlierLinear(nn.Linear):
         self.means, self.has_outliers = means, columns is not None
         if means is not None:
             size = base.in_features // means.groups
-            # Equal for all groups of all linears: stored once.
-            self.register_buffer("mean", torch.full((1, size), means.factor / size))
-            if means.sums is not None:
-                self.register_buffer("sums", means.sums)
+            # Equal for all linears of as many inputs: stored once.
+            ones = torch.eye(means.together).repeat_interleave(size, 1)
+            self.register_buffer("mean", ones * (means.factor / size))
+            if isinstance(means.seconds, Tensor):
+                self.register_buffer("seconds", means.seconds)
         if columns is not None and values is not None:
             others = torch.ones(base.in_features)
             others[columns] = 0
@@ -85,8 +96,7 @@ class OutlierLinear(nn.Linear):
         inner = x * self.others if self.has_outliers else x
         if self.means is not None:
             # Without the outliers, which would set the scale of all inputs again.
-            means = self._group_means(inner, self.means)
-            inner = torch.cat([inner, *[means] * self.means.copies], -1)
+            inner = torch.cat([inner, *self._further(inner, self.means)], -1)
         y = self.product(inner)
         if self.has_outliers:
             y = y + F.linear(self._selected(x), self.correction)
@@ -102,14 +112,21 @@ class OutlierLinear(nn.Linear):
         """The product with the weight alone."""
         return F.linear(x, self.weight, self.bias)
 
-    def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
-        """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
-        dimension that may vary is left to be inferred, since they support no computed size."""
-        size, lead = self.mean.shape[1], inferred(x)
-        grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
-        found = grouped.reshape(*lead, means.groups)
-        if means.sums is not None:
-            return F.linear(found, self.sums)
-        if means.width == means.groups:
-            return found
-        return F.pad(found, (0, means.width - means.groups))
+    def _further(self, x: Tensor, means: MeanColumns) -> list[Tensor]:
+        """The inputs [..., K] -> [..., width] each, of ``copies``.
+
+        By a product, since delegates have no mean over channels; a dimension that may vary is left
+        to be inferred, since they support no computed size.
+        """
+        lead, together = inferred(x), means.together
+        grouped = x.reshape(*lead, means.groups // together, self.mean.shape[1])
+        found = F.linear(grouped, self.mean).reshape(*lead, means.groups)
+        parts = [found]
+        if isinstance(means.seconds, Tensor):
+            parts.append(F.linear(found, self.seconds))
+        elif means.seconds is not None:
+            parts.append(found * means.seconds)
+        filled = sum(part.shape[-1] for part in parts)
+        if filled < means.width:
+            parts[-1] = F.pad(parts[-1], (0, means.width - filled))
+        return parts * means.copies

@@ -21,7 +21,7 @@ from llm_export.quant.mean_columns import (
 )
 from llm_export.quant.offset_columns import (
     factor_of_means,
-    inputs_of_columns,
+    seconds_of,
     with_offset_columns,
 )
 from llm_export.quant.rounding import ROUNDERS
@@ -43,12 +43,13 @@ def offsets_of(merged: Grid, grid: Grid) -> Tensor:
     size, offset = merged.spec.group, grid.offset
     assert size is not None
     assert offset is not None
-    groups, sums = offset.shape[1], inputs_of_columns(grid)
+    groups, seconds = offset.shape[1], seconds_of(grid)
     further = merged.values()[:, groups * size :]
-    if sums is None:
+    if seconds is None:
         further = further.reshape(len(further), -1, column_count(groups, size)).sum(1)[:, :groups]
     else:
-        further = further @ sums
+        sums = torch.eye(groups) * seconds if isinstance(seconds, float) else seconds
+        further = further[:, :groups] + further[:, groups : groups + len(sums)] @ sums
     return further * (factor_of_means(grid) / size)
 
 

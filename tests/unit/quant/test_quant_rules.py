@@ -19,6 +19,7 @@ from llm_export.errors import RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.families.llama import from_hf
 from llm_export.quant.grid import GridSpec, sqnr
+from llm_export.quant.mean_columns import column_count, exact_count
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
@@ -92,8 +93,8 @@ def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
     assert linear(rows, columns, grouped).bytes == count // 2 + 2 * rows * groups
     corrected = QuantRule(scheme="8da4w", group_size=size, zero_point=True, outliers=3)
     choice = linear(rows, columns, corrected)
-    for rounding, copies in (("gptq", 1), ("kept", 2), ("qat", 2)):
-        further = copies * -(-groups // size) * size  # columns of the group offsets
+    once, kept = column_count(groups, size), exact_count(groups, size)
+    for rounding, further in (("gptq", once), ("kept", kept), ("qat", kept)):
         integers = rows * (columns + further) // 2
         scales = 2 * rows * (groups + further // size)
         apart = 4 * (rows * 3 + columns * 3 + columns)  # and what selects their inputs
