@@ -37,7 +37,7 @@ from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
-from llm_export.config.defaults_list import not_one_option
+from llm_export.config.defaults_list import require_one_each
 from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block, open_mapping
 from llm_export.config.quant_rule_errors import LISTS, chosen_quant_options, require_rules
@@ -361,10 +361,7 @@ class Composer:
             o for o in self._parse(overrides)
             if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
         ]  # fmt: skip
-        for override in chosen:
-            if isinstance(override.value(), list):
-                fix = f"-m {override.key_or_group}=ONE,ANOTHER runs each"
-                raise not_one_option(override.key_or_group, f"override {override.input_line}", fix)
+        require_one_each(chosen)
         if self.body is None:
             return
         body, swapped = dict(self.body), {o.key_or_group for o in chosen}

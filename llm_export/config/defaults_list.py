@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 _OWN = "_self_"
 
@@ -53,6 +56,18 @@ def require_names(defaults: Any, where: str) -> None:
                         where=f"{where}: defaults: {word[:200]}",
                         fix="--config-dir DIR adds a folder with options",
                     )  # fmt: skip
+
+
+def require_one_each(choices: Iterable[Override]) -> None:
+    """Check overrides that choose options.
+
+    Raises:
+        RecipeError: one chooses several options of its group.
+    """
+    for override in choices:
+        if isinstance(override.value(), list):
+            group, where = override.key_or_group, f"override {override.input_line}"
+            raise not_one_option(group, where, f"-m {group}=ONE,ANOTHER runs each")
 
 
 def not_one_option(group: str, where: str, fix: str | None = None) -> RecipeError:
