@@ -18,8 +18,9 @@ from llm_export.errors import RecipeError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="RECIPE RECIPE | RECIPE KEY=VALUE ...",
-                        help="names or YAML files; with one, overrides of it")  # fmt: skip
+    parser.add_argument("words", nargs="+", metavar="RECIPE|FILE",
+                        help="two recipes (names or YAML files), with overrides of the second; "
+                        "or one, and overrides of it (KEY=VALUE)")  # fmt: skip
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
