@@ -27,7 +27,7 @@ _HANG = 2
 _ROOM = 30
 """Columns that a deeper indentation must leave."""
 HEARTBEAT = 30.0
-"""Seconds between signs of life where the output is not a terminal."""
+"""Seconds between signs of life where the output is no terminal, or one that draws no bar."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -80,7 +80,7 @@ class Reporter:
         if name in self._hidden:
             yield
             return
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             columns = (
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24),
                 TimeElapsedColumn(),

@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import pty
+import select
 import struct
 import subprocess
 import sys
@@ -65,6 +66,21 @@ def test_a_long_summary_is_folded_beside_the_stage_on_a_terminal(
             assert all(len(line) <= columns for line in (first, *others))
             said = " ".join([first, *others]).split()
             assert " ".join(said).endswith(summary)
+
+
+def test_a_terminal_that_draws_no_bar_is_told_that_a_stage_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("llm_export.pipeline.console.HEARTBEAT", 0.01)
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        reporter = Reporter(1)
+        with reporter.stage("lower"):
+            assert select.select([seen], [], [], 30)[0]
+            assert b"[1/1] lower ... 0 s" in seen.read(100)
+        reporter.close()
 
 
 def test_a_run_goes_on_if_nobody_reads_its_progress() -> None:
