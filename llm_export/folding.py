@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
+
+WIDTH = 100
+"""Columns of output that goes to no terminal, and the most of what does."""
+
+
+def columns_here() -> int:
+    """Columns of the terminal, or as the environment's COLUMNS says, but no more than WIDTH."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def folded(text: str, columns: int, hang: int = 0) -> str:

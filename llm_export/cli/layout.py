@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 
-from llm_export.folding import folded
+from llm_export.folding import WIDTH, columns_here, folded
 
-WIDTH = 100
-"""Columns of output that goes to no terminal, and the most of what does."""
-
-
-def columns_here() -> int:
-    """Columns of the terminal, or as the environment's COLUMNS says, but no more than WIDTH."""
-    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+__all__ = ["WIDTH", "beside", "columns_here", "fold", "gib"]
 
 
 def fold(text: str, hang: int = 2) -> str:
