@@ -53,7 +53,7 @@ Measure all rows that this machine can, or some; render this page from what is k
 speed of the bundles that rows have left:
 
 ```text
-python benchmarks/quality_table.py
+python benchmarks/quality_table.py --all
 python benchmarks/quality_table.py --rows "xnnpack 8da8w" "MLX 4 bit, groups of 64"
 python benchmarks/quality_table.py --rows
 python benchmarks/quality_table.py --rows --speed

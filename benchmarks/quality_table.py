@@ -1,6 +1,7 @@
 """Size, quality and speed of quantization options of one model on every backend, beside rivals.
 
-python benchmarks/quality_table.py                      measure all rows that this machine can
+python benchmarks/quality_table.py                      print what --all would measure
+python benchmarks/quality_table.py --all                measure all rows that this machine can
 python benchmarks/quality_table.py --rows "xnnpack 8da8w" "MLX 4 bit, groups of 64"
                                                         measure some rows
 python benchmarks/quality_table.py --rows               only render the page from what is kept
@@ -56,6 +57,17 @@ def measure_row(name: str, out: Path, rebuild: bool, positions: int) -> str | No
     return None
 
 
+def plan(out: Path) -> str:
+    """What ``--all`` would do on this machine."""
+    lines = ["--all measures these rows, which takes about 80 minutes on two idle cores:"]
+    for name in (*VARIANTS, *RIVALS):
+        obstacle = (RIVALS.get(name) or VARIANTS[name]).obstacle()
+        built = name in VARIANTS and (folder(out, name) / "manifest.json").is_file()
+        said = f"not here: {obstacle}" if obstacle else "of the bundle in --out" if built else ""
+        lines.append(f"  {name:<34} {said}".rstrip())
+    return "\n".join([*lines, "--rows NAME ... measures some, --rows alone only renders"])
+
+
 def measure_speed(out: Path, rounds: int, count: int) -> None:
     """Speed of the bundles that are there, in turns; a row of ``speeds`` instead of the last."""
     from llm_export import api
@@ -94,17 +106,23 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=REPO / "outputs" / "quality")
     names = [*VARIANTS, *RIVALS]
-    parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME",
-                        help=f"of {', '.join(map(repr, names))}; none: only render")  # fmt: skip
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_const", const=names, dest="rows",
+                       help="measure all rows that this machine can")  # fmt: skip
+    which.add_argument("--rows", nargs="*", choices=names, metavar="NAME",
+                       help=f"of {', '.join(map(repr, names))}; none: only render")  # fmt: skip
     parser.add_argument("--positions", type=int, default=POSITIONS, help="of text, at least")
     parser.add_argument("--rebuild", action="store_true", help="export again what is in --out")
     parser.add_argument("--speed", action="store_true", help="measure the speed of the bundles")
     parser.add_argument("--rounds", type=int, default=5, help="of --speed")
     parser.add_argument("--count", type=int, default=64, help="tokens that --speed decodes")
     given = parser.parse_args()
-    render(kept.read(quality_page.DATA))
     out, failed = given.out.resolve(), []
-    for name in given.rows:
+    if given.rows is None and not given.speed:
+        print(plan(out))
+        return 2
+    render(kept.read(quality_page.DATA))
+    for name in given.rows or ():
         if reason := measure_row(name, out, given.rebuild, given.positions):
             failed.append(f"{name} is not measured, and keeps its row: {reason}")
     if given.speed:

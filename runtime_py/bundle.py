@@ -30,6 +30,10 @@ class Bundle:
     path: Path
     manifest: dict[str, Any]
 
+    def __fspath__(self) -> str:
+        """An open bundle is taken wherever the path of one is, and is not opened again."""
+        return str(self.path)
+
     @classmethod
     def open(cls, path: str | Path, *, verify_hashes: bool = False) -> Bundle:
         """Read and check a bundle: a folder, or a file of ``llm-export pack``.

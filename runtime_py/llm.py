@@ -108,7 +108,7 @@ class LLM(Resumable):
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | Bundle,
         *,
         threads: int | None = None,
         adapter: str | None = None,
@@ -116,9 +116,9 @@ class LLM(Resumable):
         engine: str = DEFAULT,
         tokenizer: str | Path | None = None,
     ) -> LLM:
-        """Open a bundle: a folder, a file of ``llm-export pack``, or a repository of the hub
-        (ORG/NAME). Programs of other exporters are opened too, as a folder with their tokenizer,
-        or as a .pte file; see ``runtime_py.foreign``.
+        """Load a bundle: a folder, a file of ``llm-export pack``, a repository of the hub
+        (ORG/NAME), or one that is open. Programs of other exporters are loaded too, as a folder
+        with their tokenizer, or as a .pte file; see ``runtime_py.foreign``.
 
         Args:
             adapter: one of the bundle's adapters, or base for the model without any; None is

@@ -60,7 +60,7 @@ def folder_of(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def named(path: str | Path, folder: Path) -> Iterator[None]:
+def named(path: str | os.PathLike[str], folder: Path) -> Iterator[None]:
     """Context manager: errors about the folder of a packed bundle name the bundle's ``path``."""
     try:
         yield

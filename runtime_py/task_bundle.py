@@ -66,12 +66,13 @@ class TaskBundle(ABC):
 
 
 def open_task(
-    path: str | Path, task: str, threads: int | None, verify_hashes: bool
+    path: str | Path | Bundle, task: str, threads: int | None, verify_hashes: bool
 ) -> tuple[Bundle, Path, Path]:
     """A bundle of a task, its program and its tokenizer.json.
 
     Args:
-        path: of a folder or of a file of ``llm-export pack``, or a repository of the hub.
+        path: of a folder or of a file of ``llm-export pack``, a repository of the hub, or an open
+            bundle.
         threads: checked, before anything is downloaded.
 
     Raises:

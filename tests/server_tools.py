@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
+from runtime_py.manifest import read_manifest
+from runtime_py.server import Settings
 from runtime_py.server.app import application
+from runtime_py.server.loading import Loading
 from runtime_py.server.serving import Serving
 
 USER = [{"role": "user", "content": "hello"}]
@@ -30,6 +35,22 @@ def asked(serving: Serving, method: str, path: str, **given: Any) -> httpx2.Resp
             return await client.request(method, path, **given)
 
     return asyncio.run(ask())
+
+
+def times_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often the manifest is read while a server loads the bundle."""
+    read: list[Path] = []
+
+    def counted(folder: Path) -> dict[str, Any]:
+        read.append(folder)
+        return read_manifest(folder)
+
+    monkeypatch.setattr("runtime_py.bundle.read_manifest", counted)
+    load = Loading(path, Settings(port=0))
+    load.open_local()
+    with load() as loaded:
+        assert loaded.bundle is load.open()
+    return len(read)
 
 
 def error_of(response: httpx2.Response) -> tuple[int, str, str | None, str | None]:

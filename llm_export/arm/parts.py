@@ -83,7 +83,7 @@ def _parts() -> Iterator[Part]:
     found = str(program) if program.is_file() else shutil.which(words) or ""
     yield Part("compiler", found, f"apt-get install {compiler}")
     libraries = sdk_place(ARCHITECTURE)
-    yield Part("ExecuTorch's libraries", str(libraries) if libraries.is_dir() else "", GET)
+    yield Part("ExecuTorch libraries for Arm", str(libraries) if libraries.is_dir() else "", GET)
 
 
 def lacking() -> list[Part]:

@@ -6,6 +6,9 @@ Imports no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from llm_export.backends.base import Resolved, options_of
 
 CHUNK = 256
 """Tokens of a prompt that ``runtime_py`` feeds at once."""
@@ -47,6 +50,19 @@ class HeldScores:
         XNNPACK allocates a larger workspace before it frees the former one.
         """
         return 2 * _FLOAT * (self.rows + self.group) * min(step * keys, self.most)
+
+
+def delegates_prefill(resolved: Resolved, kind: type[Any]) -> bool:
+    """Whether attention of a step of several tokens is computed in a delegate, as the option
+    ``delegated_prefill`` of some backends says, and not by the fused operator, which holds no
+    scores. It is not in a chain of backends, because the options belong to its first backend.
+
+    Args:
+        kind: the backend's options.
+    """
+    if resolved.recipe.backend.fallbacks:
+        return False
+    return bool(getattr(options_of(resolved, kind), "delegated_prefill", False))
 
 
 def held_scores(heads: int, group: int, step: int, keys: int) -> HeldScores:

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from llm_export.backends.attention_scores import held_scores, most_keys
-from llm_export.backends.base import Resolved, options_of
+from llm_export.backends.attention_scores import delegates_prefill, held_scores, most_keys
+from llm_export.backends.base import Resolved
 from llm_export.backends.branches import Branch, computed, first_seen, put_branches
 from llm_export.backends.chunk_attention import CausalChunk, MaskedChunk
 from llm_export.backends.methods import VERIFY
@@ -87,8 +87,7 @@ class _Call:
 
 
 def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: Any) -> int:
-    """Add a prefill branch to each call of the fused operator. Not done in a chain of backends,
-    because the options belong to its first backend.
+    """Add a prefill branch to each call of the fused operator, if the recipe says so.
 
     Args:
         module: a method's graph before memory is planned.
@@ -102,7 +101,7 @@ def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: A
         return 0
     if longest := resolved.methods.lengths.get(VERIFY):
         attend_by_token(module, _operator(), longest)
-    if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
+    if not delegates_prefill(resolved, Options):
         return 0
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]

@@ -10,10 +10,11 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.quant_schema import ModuleKind, TiedKind
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem, RecipeError
+from llm_export.predict.known_grids import on_known_grid
 from llm_export.predict.shapes import ModelShapes
 from llm_export.predict.size import float_bytes, matrix_choices, tied_pairs
 from llm_export.quant.auto.budget import budget_of
-from llm_export.quant.auto.units import units_from
+from llm_export.quant.auto.units import units_from, with_offsets_kept
 from llm_export.quant.dtype import cast_scheme
 from llm_export.quant.layer_spec import LayerQuantSpec
 from llm_export.quant.tied import not_tied, parted, require_shareable
@@ -62,7 +63,8 @@ def _require_shared(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
 
 
 def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choices) -> None:
-    """A budget of bytes is compared with the predicted bytes of norms and tables beside it."""
+    """A budget of bytes is compared with the predicted bytes of norms and tables beside it, and
+    weights whose offsets are kept are known by the checkpoint's name."""
     quant = resolved.recipe.quant
     stated = [value for value in (quant.bits_per_weight, quant.file_megabytes) if value is not None]
     if quant.auto is None or len(stated) != 1:
@@ -70,7 +72,11 @@ def _require_budget(resolved: ResolvedRecipe, model: ModelShapes, choices: Choic
     pairs = tied_pairs(choices) if model.tied and quant.tied is not TiedKind.untied else []
     pair = next(((table.name, head.name) for table, head in pairs), None)
     raw, backend = resolved.capabilities.raw_weights, resolved.backend.name
-    units = units_from(choices, quant.auto.candidates, backend, pair, raw_weights=raw)
+    kept = on_known_grid(resolved.recipe)
+    units = [
+        with_offsets_kept(unit, lambda choice: "kept" if kept(choice) else None)
+        for unit in units_from(choices, quant.auto.candidates, backend, pair, raw_weights=raw)
+    ]
     budget_of(quant, units, float_bytes(choices) * (model.other + model.tables))
 
 

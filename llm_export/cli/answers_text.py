@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llm_export.cli.layout import fold
 from llm_export.cli.runtime_args import printable
 from llm_export.pipeline.summary import Answer
 from llm_export.report.answers import agreement, other_end
@@ -14,10 +15,11 @@ def print_answers(answers: Sequence[Answer]) -> None:
     goes on from there.
     """
     if said := agreement(answers):
-        print(f"\nanswers: {said}")
+        print(fold(f"\nanswers: {said}"))
     for answer in answers:
         text = f"[not answered: {answer.problem}]" if answer.problem else answer.answer
-        print(f"\n> {printable(answer.question)}\n{printable(text)}")
+        print(fold(f"\n> {printable(answer.question)}"))
+        print(fold(printable(text), 0))
         if answer.parts_at is not None:
             end = " ".join(printable(other_end(answer)).split())
-            print(f"  [float32 from token {answer.parts_at}: {end or 'it ends'}]")
+            print(fold(f"  [float32 from token {answer.parts_at}: {end or 'it ends'}]", 0))

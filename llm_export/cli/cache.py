@@ -48,7 +48,7 @@ def _list(found: CachedStages) -> None:
     limit = _size(found.limit) if found.limit else "off"
     print(
         f"\n{len(found.entries)} finished stages, {_size(found.bytes)} (what several share "
-        f"counts once);\nlimit {limit} (LLM_EXPORT_CACHE_SIZE); in {found.folder}"
+        f"counts once);\nlimit {limit} (LLM_EXPORT_CACHE_SIZE);\nin {found.folder}"
     )
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_export import api
+from llm_export.cli.layout import columns_here
 from llm_export.cli.runtime_args import printable
 from llm_export.errors import InputError, RecipeError
 from runtime_py.benchmark.arguments import end_progress, show_progress
@@ -103,8 +104,9 @@ def _print(result: CompareResult, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(result.as_dict(), indent=2, default=str))
         return
-    lines = tables.markdown_lines if options.md else tables.text_lines
-    shown = [*lines(result.comparison, all_rows=options.all_rows)]
+    found, every = result.comparison, options.all_rows
+    shown = [*(tables.markdown_lines(found, all_rows=every) if options.md else
+               tables.text_lines(found, all_rows=every, columns=columns_here()))]  # fmt: skip
     shown += tables.outcome_lines(result.gates, result.rules, markdown=options.md)
     print(printable("\n".join(shown)))
 

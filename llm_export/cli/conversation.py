@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export import api
 from llm_export.cli.answering import Answering, Message
+from llm_export.cli.layout import fold
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.tools import Toolbox
 from llm_export.errors import BundleError, did_you_mean
@@ -69,10 +70,11 @@ class Conversation:
                     where=str(self._llm.bundle.path), fix="llm-export generate",
                 )  # fmt: skip
         size = self._llm.engine.path.stat().st_size / 1e6
-        _note(
+        begin = (
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
             f"{self._llm.engine.context_length} tokens of context; /help lists the commands"
         )
+        _note(fold(begin))
         if self._session is not None:
             _note(printable(self._session.told()))
         while (line := _read_line()) is not None:

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from llm_export import api
+from llm_export.cli.layout import columns_here, fold
 from llm_export.cli.recipe_args import split_words
 from llm_export.config.difference import ABSENT
 from llm_export.errors import RecipeError
 
+_LEAST = 16
+"""Columns of a value, at least."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="RECIPE RECIPE | RECIPE KEY=VALUE ...",
-                        help="names or YAML files; with one, overrides of it")  # fmt: skip
+    parser.add_argument("words", nargs="+", metavar="RECIPE|FILE",
+                        help="two recipes (names or YAML files), with overrides of the second; "
+                        "or one, and overrides of it (KEY=VALUE)")  # fmt: skip
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -41,11 +47,23 @@ def run(options: argparse.Namespace) -> None:
         print("no difference")
         return
     titles = (left, " ".join([right or left, *overrides] if right else overrides))
-    width = max(len(d.key) for d in found)
-    cells = [(d.key, _said(d.left), _said(d.right)) for d in found]
-    middle = max(len(titles[0]), *(len(c[1]) for c in cells))
-    for key, before, after in [("key", *titles), *cells]:
-        print(f"{key:<{width}}  {before:<{middle}}  {after}")
+    print(table([("key", *titles), *((d.key, _said(d.left), _said(d.right)) for d in found)]))
+
+
+def table(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Rows of a key and its two values. Values that leave no room beside each other are below the
+    key, folded to fit the terminal."""
+    width = max(len(key) for key, _, _ in rows)
+    room = max(2 * _LEAST, columns_here() - width - 4)
+    beside = [row for row in rows if len(row[1]) <= room // 2 and len(row[2]) <= room // 2]
+    middle = max((len(before) for _, before, _ in beside), default=0)
+    lines = []
+    for key, before, after in rows:
+        if (key, before, after) in beside:
+            lines.append(f"{key:<{width}}  {before:<{middle}}  {after}")
+        else:
+            lines += [key, fold(f"  {before}"), fold(f"  -> {after}")]
+    return "\n".join(lines)
 
 
 def _said(value: Any) -> str:

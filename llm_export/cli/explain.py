@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 from typing import TYPE_CHECKING
 
 from llm_export import api
-from llm_export.cli.layout import beside
+from llm_export.cli.layout import beside, fold
 
 if TYPE_CHECKING:
     from llm_export.runner.key_reference import KeyFacts
 
+_INDENT = 2
+"""Columns by which lines below the key are indented."""
 _VALUES = 12
 """Maximum number of options of a group that are listed."""
 
@@ -42,7 +43,7 @@ def _in_words(facts: KeyFacts) -> str:
     default = "none; it must be given" if facts.default is None else facts.default
     lines = [f"{facts.key}  ({facts.type})"]
     if facts.text:
-        lines += textwrap.wrap(facts.text, 96, initial_indent="  ", subsequent_indent="  ")
+        lines.append(fold(f"  {facts.text}", 0))
     lines.append(f"  default    {default}")
     for name, text in (facts.trade.as_dict() if facts.trade else {}).items():
         lines += beside(f"  {name}", text, 12)
@@ -62,4 +63,4 @@ def _in_words(facts: KeyFacts) -> str:
         lines.append(f"  and by     {', '.join(facts.training_reads)}, if train.enabled")
     if facts.refused_by:
         lines.append(f"  checked in {', '.join(facts.refused_by)}, before its work")
-    return "\n".join(lines)
+    return "\n".join(fold(line, 13 - _INDENT) for line in lines)

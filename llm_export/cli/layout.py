@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 
-WIDTH = 100
-"""Columns of output that goes to no terminal, and the most of what does."""
+from llm_export.folding import WIDTH, columns_here, folded
+
+__all__ = ["WIDTH", "beside", "columns_here", "fold", "gib"]
 
 
-def columns_here() -> int:
-    """Columns of the terminal, or as the environment's COLUMNS says, but no more than WIDTH."""
-    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+def fold(text: str, hang: int = 2) -> str:
+    """The text, folded to the columns of the terminal; see ``folded``."""
+    return folded(text, columns_here(), hang)
 
 
 def beside(name: str, text: str, width: int, columns: int | None = None) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from llm_export.bundle.proof import Proof
 from llm_export.cli.answers_text import print_answers
 from llm_export.cli.evaluation_text import print_evaluation
@@ -40,9 +43,18 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     print_answers(summary.answers)
     print()
     _print_reused(result.record)
-    print(f"bundle: {result.bundle}")
+    bundle = from_here(result.bundle)
+    print(f"bundle: {bundle}")
     if not (summary.proof.reason or "").startswith(NOT_RUN):
-        print(f"try it: {summary.try_it.format(bundle=result.bundle)}")
+        print(f"try it: {summary.try_it.format(bundle=shlex.quote(str(bundle)))}")
+
+
+def from_here(path: Path) -> Path:
+    """As a command names it: relative where it lies in the working directory."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (OSError, ValueError):  # elsewhere, or there is no working directory any longer
+        return path
 
 
 def _print_stages(record: RunRecord) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
+from llm_export.cli.layout import fold
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.cli.waiting import waiting
 
@@ -33,21 +34,18 @@ def run(options: argparse.Namespace) -> None:
     raise_problems(found.problems)
     assert found.resolved is not None, "it is sound"
     print(f"{recipe.name}: sound")
-    print(
-        f"  model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
-        f"attention {found.resolved.attention}, "
-        f"context {found.resolved.recipe.runtime.context_length} tokens"
-    )
-    for note in (*found.resolved.notes, *found.notes):
-        print(f"  {note}")
-    print(f"  tier: {found.resolved.tier}")
-    if found.model:
-        print(f"  model: {found.model}")
     costs = [found.expected.summary()] if found.expected is not None else []
     if found.program is not None:
-        tenths = 1e8 <= found.program < 1e9  # where amount tells tenths of a gigabyte
-        size = f"{found.program / 1e6:.0f} MB" if tenths else amount(found.program)
-        costs.append(f"model.pte about {size}")
-    if costs:
-        print(f"  {'; '.join(costs)}")
-    print(f"  bundle: {api.output_folder(recipe)}")
+        costs.append(f"model.pte about {amount(found.program)}")
+    lines = [
+        f"model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
+        f"attention {found.resolved.attention}, "
+        f"context {found.resolved.recipe.runtime.context_length} tokens",
+        *found.resolved.notes, *found.notes,
+        f"tier: {found.resolved.tier}",
+        *([f"model: {found.model}"] if found.model else []),
+        *(["; ".join(costs)] if costs else []),
+        f"bundle: {api.output_folder(recipe)}",
+    ]  # fmt: skip
+    for line in lines:
+        print(fold(f"  {line}"))

@@ -22,6 +22,7 @@ import argparse
 from llm_export import api
 from llm_export.api.consumers import ALL
 from llm_export.cli.consumers_text import print_contract, print_end, print_table
+from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.template_text import print_templates
 from llm_export.cli.verdict_text import print_verdict
@@ -61,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     width = max((len(check.what) for check in shown), default=0)
     for check in shown:
         state = "ok" if check.good else "FAILED"
-        print(f"{state:<6}  {printable(check.what):<{width}}  {printable(check.found)}")
+        head = f"{state:<6}  {printable(check.what)}"
+        print("\n".join(beside(head, printable(check.found), width + 9)))
     gap = "\n" if shown else ""
     if failed:
         print(f"{gap}{len(failed)} of {len(checks)} checks failed: {options.bundle}")

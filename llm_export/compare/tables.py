@@ -12,6 +12,7 @@ from llm_export.compare.row import Row
 from llm_export.compare.sentence import sentence
 from llm_export.compare.significance import BETWEEN_PROCESSES
 from llm_export.config.difference import ABSENT
+from llm_export.folding import folded
 from runtime_py.benchmark.words import aligned
 
 Table = list[tuple[str, ...]]
@@ -23,15 +24,15 @@ _LONGEST = 60
 """Characters of a value of a recipe."""
 
 
-def text_lines(found: Comparison, *, all_rows: bool = False) -> Iterator[str]:
-    """For a terminal."""
+def text_lines(found: Comparison, *, all_rows: bool = False, columns: int = 100) -> Iterator[str]:
+    """For a terminal, to whose columns sentences are folded."""
     yield from sides(found)
-    yield from ("", sentence(found))
+    yield from ("", folded(sentence(found), columns, 2))
     for title, table in sections(found, all_rows=all_rows):
         yield from ("", title)
         left = [at for at, name in enumerate(table[0]) if name not in _NUMBERS]
         yield from aligned(table, left)
-    yield from ("", *notes(found))
+    yield from ("", *(folded(line, columns, 2) for line in notes(found)))
 
 
 def markdown_lines(found: Comparison, *, all_rows: bool = False) -> Iterator[str]:

@@ -37,6 +37,7 @@ from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
+from llm_export.config.defaults_list import require_one_each
 from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block, open_mapping
 from llm_export.config.quant_rule_errors import LISTS, chosen_quant_options, require_rules
@@ -352,15 +353,18 @@ class Composer:
 
         If the command line chooses another option of a group, the values that the recipe set for
         its own option are dropped, because they would mix two options.
+
+        Raises:
+            RecipeError: an override chooses several options of a group, which Hydra would mix.
         """
+        chosen = [
+            o for o in self._parse(overrides)
+            if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
+        ]  # fmt: skip
+        require_one_each(chosen)
         if self.body is None:
             return
-        body = dict(self.body)
-        swapped = {
-            o.key_or_group
-            for o in self._parse(overrides)
-            if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
-        }
+        body, swapped = dict(self.body), {o.key_or_group for o in chosen}
         for group in swapped:
             body.pop(group, None)
         if "model" in swapped:

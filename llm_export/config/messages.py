@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from omegaconf.errors import OmegaConfBaseException
 
 from llm_export.config.block_errors import require_blocks
+from llm_export.config.defaults_list import not_one_option
+from llm_export.config.number_ranges import too_many_bits
 from llm_export.config.plain_words import explained, keys_of, plain_words
 from llm_export.config.quant_rule_errors import require_rules
 from llm_export.config.quoting import named_in, quoted_override
@@ -63,11 +65,10 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
     text = str(error)
 
     if (odd := _odd_option(overrides)) is not None and omega is None:
-        named = odd.partition("=")[0]
-        return RecipeError(
-            f"{named} takes the name of one option", where=f"override {odd}",
-            fix=f"llm-export ls {named} lists them",
-        )  # fmt: skip
+        return not_one_option(odd.partition("=")[0], f"override {odd}")
+    if "integer string conversion" in text:  # Python reads no numbers of thousands of digits
+        long = next((o for o in overrides if re.search(r"\d{1000}", o)), "")
+        return too_many_bits(f"override {long[:60]}..." if long else composer.source)
     choice = re.search(
         r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text
     )

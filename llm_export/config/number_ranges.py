@@ -1,4 +1,4 @@
-"""The ranges of numbers that hold whether or not the rest of a recipe uses them."""
+"""The ranges of numbers, which hold whether or not the rest of a recipe uses them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,25 @@ _RANGES = {
     "max_perplexity_ratio": (0.0, math.inf, "must not be negative"),
 }
 """Last part of a key -> its least and largest value, and the rule."""
-_INT64 = 2**63
+_LARGEST = 1 << 63
+
+
+def require_bits(value: int, where: str, fix: str | None = None) -> None:
+    """Check that a whole number is one that tensors and files can hold.
+
+    Raises:
+        RecipeError: it takes more than 64 bits.
+    """
+    if not -_LARGEST <= value < _LARGEST:
+        raise too_many_bits(where, fix)
+
+
+def too_many_bits(where: str | None, fix: str | None = None) -> RecipeError:
+    """The error for a whole number of more than 64 bits."""
+    return RecipeError(
+        "a whole number must fit 64 bits, one of them its sign", where=where,
+        fix=fix or "a number of at most 18 digits",
+    )  # fmt: skip
 
 
 def require_number(key: str, value: float) -> None:
@@ -24,9 +42,9 @@ def require_number(key: str, value: float) -> None:
         RecipeError: naming the key and the rule.
     """
     lowest, highest, rule = _RANGES.get(key.rpartition(".")[2], (-math.inf, math.inf, ""))
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        rule = "must be a number of at most 63 bits"
-    elif not math.isfinite(value):
+    if isinstance(value, int):
+        require_bits(value, key, explained(key))
+    if not math.isfinite(value):
         rule = f"must be a finite number{'' if not rule else '; null is no limit'}"
     elif lowest <= value <= highest:
         return

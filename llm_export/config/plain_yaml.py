@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from llm_export.config.number_ranges import require_bits
 from llm_export.errors import InputError, RecipeError
 
 MAX_BYTES = 1_000_000
@@ -15,7 +16,6 @@ MAX_NODES = 20_000
 """Maximum number of values and keys; the longest shipped recipe has a few hundred."""
 _MAX_NUMBER = 64
 """Maximum characters of a number: parsing YAML's 1:59:59:... takes quadratic time."""
-_LARGEST = 1 << 63
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -124,8 +124,8 @@ def _require_plain(node: Any, key: str, where: str) -> None:
     elif isinstance(node, list):
         for index, value in enumerate(node):
             _require_plain(value, f"{key}[{index}]", where)
-    elif isinstance(node, int) and abs(node) >= _LARGEST:
-        raise RecipeError("a number does not fit 64 bits", where=f"{where}: {key}")
+    elif isinstance(node, int):
+        require_bits(node, f"{where}: {key}")
     elif node is not None and not isinstance(node, str | int | float):
         raise RecipeError(
             f"a {type(node).__name__} is not allowed in a recipe", where=f"{where}: {key}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.compat import hydra_targets
+from llm_export.config.defaults_list import completed, require_names
 from llm_export.config.library import is_shared, library_recipe
 from llm_export.config.plain_yaml import read_plain
 from llm_export.config.quant_rule_errors import require_few_rules
@@ -91,7 +92,7 @@ def read_recipe(path: Traversable) -> dict[str, Any]:
             raise RecipeError(f"'{key}' is not allowed in a recipe: {why}", where=str(path))
     refuse_code(body)
     require_few_rules(body)
-    _refuse_climbing(body.setdefault("defaults", ["export_base", "_self_"]), str(path))
+    body["defaults"] = completed(body.get("defaults", ["export_base"]), str(path))
     if isinstance(path, Path) and is_shared(path):
         body = confined(body, path.parent)
     elif isinstance(path, Path):
@@ -113,6 +114,7 @@ def require_plain_option(name: str, file: Path) -> None:
         body = read_plain(file)
         if not name.startswith("hydra/"):
             refuse_code(body)
+            require_names(body.get("defaults"), str(file))
         require_few_rules(body)
     except RecipeError as error:
         if str(file) not in (error.where or ""):
@@ -140,19 +142,6 @@ def locked_recipe(lock: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(recipe, dict) or "defaults" in recipe:
         raise RecipeError("the lock holds no resolved recipe", where=f"{where}: recipe")
     return recipe
-
-
-def _refuse_climbing(defaults: Any, where: str) -> None:
-    """Refuse paths in ``defaults``: options are found by name, and a path could leave the search
-    path."""
-    for entry in defaults if isinstance(defaults, list) else []:
-        words = entry.items() if isinstance(entry, dict) else [(entry, "")]
-        for word in (str(part) for pair in words for part in pair):
-            if ".." in word or "\\" in word or "://" in word:
-                raise RecipeError(
-                    "defaults name options, not paths", where=f"{where}: defaults: {word[:200]}",
-                    fix="--config-dir DIR adds a folder with options",
-                )  # fmt: skip
 
 
 def refuse_code(data: Any) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from llm_export.fit.choose import Fitting, megabytes
 from llm_export.fit.fit import Fit
+from llm_export.folding import columns_here, folded
 from llm_export.predict.device_memory import BASIS
 from runtime_py.benchmark.words import aligned
 
-_WIDTH = 100
 _TITLES = ("quant", "KV cache", "program", "weights", "caches", "activations", "whole", "fits",
            "longest", "mean KL")  # fmt: skip
 _SIZES = slice(2, 8)
@@ -83,4 +81,4 @@ def _notes(found: Fit) -> str:
             "than half the speed on CPUs (docs/quality.md): quant.kv_cache=float excludes it."
         )
     lines += [f"not {quant}: {why}" for quant, why in found.refused.items()]
-    return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in lines)
+    return folded("\n".join(lines), columns_here(), 2)

@@ -20,8 +20,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from llm_export.folding import folded
+
+_HANG = 2
+"""Columns by which the rest of a folded line is indented."""
+_ROOM = 30
+"""Columns that a deeper indentation must leave."""
 HEARTBEAT = 30.0
-"""Seconds between signs of life where the output is not a terminal."""
+"""Seconds between signs of life where the output is no terminal, or one that draws no bar."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -74,7 +80,7 @@ class Reporter:
         if name in self._hidden:
             yield
             return
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             columns = (
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24),
                 TimeElapsedColumn(),
@@ -99,9 +105,9 @@ class Reporter:
             beat.join()
 
     def done(self, seconds: float, peak_bytes: int, summary: str = "") -> None:
-        tail = f"  {summary}" if summary else ""
         if self._name not in self._hidden:
-            self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
+            begin = f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB  "
+            self.line(f"{begin}{summary}".rstrip(), hang=len(begin))
         self._call(self._units)
 
     def reused(self, name: str, made: str) -> None:
@@ -119,7 +125,15 @@ class Reporter:
         self._units = total
         self._call(done)
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, hang: int = _HANG) -> None:
+        """Print a line, which is folded to fit a terminal.
+
+        Args:
+            hang: columns by which what is folded is indented, where it leaves room.
+        """
+        if self.console.is_terminal:
+            columns = self.console.width
+            text = folded(text, columns, hang if columns - hang >= _ROOM else _HANG)
         self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:

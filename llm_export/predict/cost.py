@@ -181,7 +181,9 @@ def amount(count: float) -> str:
     """Bytes in words."""
     if count < 1e5:
         return f"{count / 1e3:.1f} kB"
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+    if count < 1e8:
+        return f"{count / 1e6:.1f} MB"
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 
-from llm_export.backends.attention_scores import CHUNK, held_scores, most_keys
+from llm_export.backends.attention_scores import CHUNK, delegates_prefill, held_scores, most_keys
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AttentionKind, LogitsKind, filled
 from llm_export.predict.model_shapes import decoder_shapes
@@ -29,8 +29,8 @@ _KEPT = 3
 _FUSED = ("custom_op", INT8[AttentionKind.custom_op])
 """Attention kinds that keep no scores."""
 _BRANCHED = ("custom_op_by_head", BFLOAT16)
-"""Kinds whose scores are held a head at a time where they are many
-(``backend.options.delegated_prefill``)."""
+"""Kinds whose scores are held a head at a time where they are many, unless the fused operator
+computes them (``delegates_prefill``)."""
 _COPIED = 10
 """Bytes of a key's or value's channel: as cut from a cache in bfloat16, in float32, and packed."""
 RUNTIME = 32_000_000
@@ -107,7 +107,9 @@ def _planned(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
 
 def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
     """Of attention, in one layer, and the copies of its keys and values."""
-    if resolved.attention in _FUSED:
+    branched = resolved.attention in _BRANCHED
+    fused = branched and not delegates_prefill(resolved, resolved.backend.options)
+    if fused or resolved.attention in _FUSED:
         return 0
     context = filled(resolved.recipe.runtime.context_length)
     step = min(CHUNK, resolved.methods.prefill_length)
@@ -115,7 +117,7 @@ def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
     for config in (kind.attention for kind in model.kinds):
         if config is None:
             continue
-        if resolved.attention in _BRANCHED:
+        if branched:
             group = config.num_heads // config.num_kv_heads
             keys = most_keys(config.num_kv_heads, config.head_dim, context)
             held = held_scores(config.num_kv_heads, group, step, keys)

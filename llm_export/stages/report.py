@@ -104,7 +104,8 @@ def _concluded(
 
 def _said(answers: Sequence[Answer]) -> str:
     problems = [answer.problem for answer in answers if answer.problem]
-    parts = [f"{len(answers) - len(problems)} question(s) answered"] if answers else []
+    count = len(answers) - len(problems)
+    parts = [f"{count} question{'s' * (count != 1)} answered"] if answers else []
     parts += [said] if (said := agreement(answers)) else []
     parts += [f"{len(problems)} not: {problems[0]}"] if problems else []
     without = [f"without the float32 model's: {reason}" for reason in unreferenced(answers)]

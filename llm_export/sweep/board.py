@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm_export.config.composed import Task
+from llm_export.folding import columns_here, folded
 from llm_export.sweep.finished import is_finished, results_of, stages_of
 from llm_export.sweep.job import read_report
 from llm_export.sweep.page import sweep_page
@@ -184,7 +185,7 @@ class Board:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(folded(text, columns_here(), 2), file=sys.stderr, flush=True)
 
 
 def _complain(name: str, failure: Failure) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import textwrap
 
 from llm_export.bundle.verdict import MEAN_KL
+from llm_export.folding import columns_here, folded
 from llm_export.metrics import columns as metric_columns
 from llm_export.sweep.columns import Column, shown_columns
 from llm_export.sweep.state import DONE, Row
 from runtime_py.benchmark.words import aligned
 
-_WIDTH = 100
 BEST, DISTURBED = "*", "~"
 NOTES = (
     "Sorted by quality (mean KL), then by size; * marks the best of a column.",
@@ -62,10 +61,8 @@ def plain_table(rows: list[Row]) -> str:
         if row.error:
             names.setdefault(row.error.line, []).append(row.name)
     errors = [
-        textwrap.fill(f"{', '.join(those)}: {line}", _WIDTH, subsequent_indent="  ",
-                      break_long_words=False, break_on_hyphens=False)
-        for line, those in names.items()
-    ]  # fmt: skip
+        folded(f"{', '.join(those)}: {line}", columns_here(), 2) for line, those in names.items()
+    ]
     return "\n".join([*lines, *([""] if errors else []), *errors])
 
 
@@ -123,7 +120,7 @@ def document(name: str, rows: list[Row], together: bool) -> str:
 
 def screen(rows: list[Row], together: bool) -> str:
     """The same for a terminal."""
-    notes = "\n".join(textwrap.fill(line, _WIDTH) for line in notes_of(rows, together).splitlines())
+    notes = folded(notes_of(rows, together), columns_here())
     return f"{_done(rows)}\n\n{plain_table(rows)}\n\n{notes}\n"
 
 

@@ -18,18 +18,20 @@ from runtime_py.packed import is_packed
 __all__ = ["is_foreign", "opened"]
 
 
-def opened(path: str | Path, tokenizer: str | Path | None = None) -> Bundle:
+def opened(path: str | Path | Bundle, tokenizer: str | Path | None = None) -> Bundle:
     """Open a bundle, or a program without a manifest.
 
     Args:
         path: a folder, a packed bundle, a .pte file, or on the hub ORG/NAME, ORG/NAME@REVISION or
-            ORG/NAME/FOLDER/FILE.pte.
+            ORG/NAME/FOLDER/FILE.pte. A bundle that is open is returned as it is.
         tokenizer: for programs without a manifest: tokenizer.json, a folder with it, or ORG/NAME;
             None looks beside the program, and in the folders above it up to ``path``.
 
     Raises:
         BundleRuntimeError: it is neither, or lacks what is needed to run it, which is named.
     """
+    if isinstance(path, Bundle):
+        return path
     local = fetched(path) if is_hub_id(path) else Path(path)
     if not is_foreign(local):
         if tokenizer is not None:

@@ -16,7 +16,7 @@ _INT64 = 4
 
 
 def open_bundle(
-    path: str | Path, task: str, threads: int | None, verify_hashes: bool
+    path: str | Path | Bundle, task: str, threads: int | None, verify_hashes: bool
 ) -> tuple[Bundle, MethodProgram]:
     """A bundle of a task and its program.
 

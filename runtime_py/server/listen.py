@@ -16,7 +16,7 @@ import uvicorn
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.server.app import application
-from runtime_py.server.loading import loading, require_bundle
+from runtime_py.server.loading import Loading
 from runtime_py.server.log import LOGGER
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
@@ -32,10 +32,11 @@ def listen(bundle: str | Path, settings: Settings) -> None:
         failures.append(error)
         server.should_exit = True
 
-    serving = Serving(settings, loading(bundle, settings), failed)
+    load = Loading(bundle, settings)
+    serving = Serving(settings, load, failed)
     server = _Server(serving)
     with _bound(settings) as listener, _logging():
-        require_bundle(bundle, settings)
+        load.open_local()
         _warn(settings)
         announcing = threading.Thread(
             target=_announce, args=(serving, address(listener)), daemon=True
@@ -60,7 +61,7 @@ def background(bundle: str | Path, settings: Settings) -> Iterator[tuple[str, Se
     """
     _check_store(settings)
     failures: list[BaseException] = []
-    serving = Serving(settings, loading(bundle, settings), failures.append)
+    serving = Serving(settings, Loading(bundle, settings), failures.append)
     server = _Server(serving)
     with _bound(settings) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -10,9 +10,8 @@ from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import EMBED, TRANSCRIBE, task_name
 from runtime_py.errors import ArgumentError
 from runtime_py.foreign import opened
-from runtime_py.foreign.hub import fetched, is_hub_id
-from runtime_py.manifest import MANIFEST
-from runtime_py.packed import is_packed
+from runtime_py.foreign.hub import is_hub_id
+from runtime_py.packed import named
 from runtime_py.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,31 +21,35 @@ if TYPE_CHECKING:
     from runtime_py.task_bundle import TaskBundle
 
 
-def loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM | TaskBundle]:
-    """A function that loads the bundle."""
+class Loading:
+    """Loads a bundle when it is called. What ``open`` has opened is not opened again.
 
-    def load() -> LLM | TaskBundle:
-        return _LOADERS.get(_task(bundle), _llm)(bundle, settings)
+    Args:
+        path: of the bundle.
+    """
 
-    return load
+    def __init__(self, path: str | Path, settings: Settings) -> None:
+        self._path, self._settings = path, settings
+        self._bundle: Bundle | None = None
+
+    def open(self) -> Bundle:
+        """Raises BundleRuntimeError if the path is not that of a bundle."""
+        if self._bundle is None:
+            self._bundle = opened(self._path, self._settings.tokenizer)
+        return self._bundle
+
+    def open_local(self) -> None:
+        """As ``open``, of what is on this machine: a bundle of the hub is not fetched for that."""
+        if not is_hub_id(self._path):
+            self.open()
+
+    def __call__(self) -> LLM | TaskBundle:
+        bundle = self.open()
+        with named(self._path, bundle.path):
+            return _LOADERS.get(task_name(bundle), _llm)(bundle, self._settings)
 
 
-def require_bundle(bundle: str | Path, settings: Settings) -> None:
-    """Raises BundleRuntimeError if the path is not that of a bundle; one of the hub is not fetched
-    for that."""
-    if not is_hub_id(bundle):
-        opened(bundle, settings.tokenizer)
-
-
-def _task(bundle: str | Path) -> str | None:
-    """None: there is no manifest to tell it."""
-    local = fetched(bundle) if is_hub_id(bundle) else Path(bundle)
-    if not is_packed(local) and not (local / MANIFEST).is_file():
-        return None
-    return task_name(Bundle.open(local))
-
-
-def _llm(bundle: str | Path, settings: Settings) -> LLM:
+def _llm(bundle: Bundle, settings: Settings) -> LLM:
     from runtime_py.llm import LLM
 
     return LLM.load(
@@ -55,14 +58,14 @@ def _llm(bundle: str | Path, settings: Settings) -> LLM:
     )  # fmt: skip
 
 
-def _embedder(bundle: str | Path, settings: Settings) -> Embedder:
+def _embedder(bundle: Bundle, settings: Settings) -> Embedder:
     from runtime_py.embedding import Embedder
 
     _refuse_settings_of_texts(bundle, settings, "embeds texts")
     return Embedder.load(bundle, threads=settings.threads, verify_hashes=settings.verify_hashes)
 
 
-def _transcriber(bundle: str | Path, settings: Settings) -> Transcriber:
+def _transcriber(bundle: Bundle, settings: Settings) -> Transcriber:
     from runtime_py.server.forms import require_multipart
     from runtime_py.speech.transcriber import Transcriber
 
@@ -71,16 +74,16 @@ def _transcriber(bundle: str | Path, settings: Settings) -> Transcriber:
     return Transcriber.load(bundle, threads=settings.threads, verify_hashes=settings.verify_hashes)
 
 
-def _refuse_settings_of_texts(bundle: str | Path, settings: Settings, does: str) -> None:
+def _refuse_settings_of_texts(bundle: Bundle, settings: Settings, does: str) -> None:
     for name in ("adapter", "tokenizer", "store"):
         if getattr(settings, name) is not None:
             raise ArgumentError(
                 f"the bundle {does}; {name} is for bundles that generate text",
-                where=str(bundle), fix=f"leave --{name} out",
+                where=str(bundle.path), fix=f"leave --{name} out",
             )  # fmt: skip
 
 
-_LOADERS: dict[str | None, Callable[[str | Path, Settings], LLM | TaskBundle]] = {
+_LOADERS: dict[str, Callable[[Bundle, Settings], LLM | TaskBundle]] = {
     EMBED: _embedder, TRANSCRIBE: _transcriber,
 }  # fmt: skip
 """Task -> what loads its bundles; all others are for ``LLM``, which refuses what it cannot load."""

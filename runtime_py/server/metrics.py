@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 if TYPE_CHECKING:
     from runtime_py.server.serving import Serving
@@ -18,6 +25,7 @@ class Metrics:
     """Of one server: two in a process do not share them."""
 
     def __init__(self, serving: Serving) -> None:
+        disable_created_metrics()  # of this process: a line beside each counter, of no use here
         self._registry = own = CollectorRegistry()
         self.requests = Counter(
             "llm_requests", "Requests by route and status of HTTP", ["route", "status"],

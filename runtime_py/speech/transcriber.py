@@ -85,9 +85,10 @@ class Transcriber(TaskBundle):
 
     @classmethod
     def load(
-        cls, path: str | Path, *, threads: int | None = None, verify_hashes: bool = True
+        cls, path: str | Path | Bundle, *, threads: int | None = None, verify_hashes: bool = True
     ) -> Transcriber:
-        """Open a bundle: a folder, a file of ``llm-export pack``, or a repository of the hub.
+        """Load a bundle: a folder, a file of ``llm-export pack``, a repository of the hub, or one
+        that is open.
 
         Args:
             threads: size of ExecuTorch's thread pool; None keeps its choice.

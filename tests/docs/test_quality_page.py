@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
 
-from benchmarks import kept, kl_chart, quality_page, quality_rivals, quality_rows
+from benchmarks import (
+    kept,
+    kl_chart,
+    quality_page,
+    quality_rivals,
+    quality_rows,
+    quality_table,
+)
 from benchmarks.quality_rivals import RIVALS
 from llm_export.config.compose import Composer
 from llm_export.quant.alternatives import measured
@@ -77,6 +85,20 @@ def test_rivals_that_are_computed_here_keep_what_they_can_represent() -> None:
     _, size = quality_rivals._blocks(model)
     assert torch.equal(model.weight.data, whole)
     assert size == 64 // 2 + 2 * 2
+
+
+def test_without_arguments_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quality_table, "build", None)
+    monkeypatch.setattr(quality_table, "measure", None)
+    monkeypatch.setattr(sys, "argv", ["quality_table.py", "--out", str(tmp_path)])
+    assert quality_table.main() == 2
+    said = capsys.readouterr().out
+    assert all(f"\n  {name}" in said for name in (*quality_rows.VARIANTS, *RIVALS))
+    monkeypatch.setattr(sys, "argv", ["quality_table.py", "--all", "--rows"])
+    with pytest.raises(SystemExit, match="2"):
+        quality_table.main()
 
 
 def test_figures_are_read_from_a_bundle(quantized_bundle: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -149,6 +149,23 @@ def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> l
         return units
     options.sort(key=lambda option: option.bytes)
     return [u for u in units if u.name not in (table, head)] + [Unit(head, None, tuple(options))]
+
+
+def with_offsets_kept(unit: Unit, how: Callable[[LayerQuantSpec], str | None]) -> Unit:
+    """Its options say which weights keep offsets of an earlier quantization, which take more bytes
+    than rounded ones.
+
+    Args:
+        how: how a weight was rounded earlier (``LayerQuantSpec.rounding``), where its offsets are
+            columns; None if it was not.
+    """
+
+    def known(choice: LayerQuantSpec) -> LayerQuantSpec:
+        found = how(choice) if choice.has_offset_columns else None
+        return choice if found is None else replace(choice, rounding=found)
+
+    options = (Option(tuple(known(c) for c in option.choices)) for option in unit.options)
+    return replace(unit, options=tuple(sorted(options, key=lambda option: option.bytes)))
 
 
 def without_experts(name: str) -> str:

@@ -278,7 +278,7 @@ def test_a_question_that_cannot_be_asked_is_unanswered(warm: Path, tmp_path: Pat
     assert short.answer
     report = proven(result.bundle)["report"]
     assert report["state"] == "done"
-    assert "1 question(s) answered, 1 not: the prompt has" in report["facts"]["summary"]
+    assert "1 question answered, 1 not: the prompt has" in report["facts"]["summary"]
     assert "Not answered: the prompt has 2518" in (result.bundle / "report.md").read_text()
     answers = json.loads((result.bundle / "answers.json").read_text())
     assert [("problem" in a, bool(a["answer"])) for a in answers] == [(True, False), (False, True)]

@@ -85,3 +85,18 @@ def test_more_calibration_than_text(tmp_path: Path) -> None:
     recipe = resolve(api.compose_recipe(None, [*words, *split]).recipe).recipe
     assert tokenizer_facts(recipe, 320)[0] == [found]
     assert "calibration asks for 1024" in found.what
+
+
+def test_the_least_budget_counts_offsets_that_a_gguf_file_keeps() -> None:
+    """Kept offsets take two further columns for each group, rounded ones one."""
+
+    def least(*words: str) -> str:
+        recipe = api.compose_recipe("smollm2_135m_xnnpack_8da8w", [
+            AUTO, "quant.bits_per_weight=0.5",
+            "quant.auto.candidates=[{scheme: 8da4w, group_size: 32, zero_point: true}]", *words,
+        ]).recipe  # fmt: skip
+        (found,) = [p for p in find_problems(recipe) if p.key == "quant.bits_per_weight"]
+        return found.fix.partition(" ")[0].partition("=")[2]
+
+    kept, rounded = float(least()), float(least("quant.rounding.keep_grids=false"))
+    assert kept > rounded

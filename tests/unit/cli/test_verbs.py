@@ -144,6 +144,16 @@ def test_an_override_is_a_difference(say: Say) -> None:
     assert "right" not in rule
 
 
+def test_long_values_are_below_their_key(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = say("diff", NAME, "checkpoint.package=null", "runtime.context_length=512")
+    assert max(map(len, text.splitlines())) <= 80
+    assert '\ncheckpoint.package\n  {"name": ' in text
+    assert "}\n  -> null\nruntime.context_length" in text
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, say("explain", "runtime.sampling.top_p").splitlines())) <= 60
+
+
 def test_a_bundle_recipe_is_as_good(say: Say, tmp_path: Path) -> None:
     from llm_export.config.recipe_files import recipe_yaml
 

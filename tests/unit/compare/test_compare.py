@@ -78,6 +78,9 @@ def test_a_slower_and_worse_one_is_found(tmp_path: Path) -> None:
     assert api.compare(tmp_path / "one", tmp_path / "other", fail_on_regression=True).failed
     back = api.compare(tmp_path / "other", tmp_path / "one", fail_on_regression=True)
     assert [o.gate.title for o in back.rules if o.fails] == ["the program is at most 1% larger"]
+    said = next(line for line in tables.text_lines(found.comparison, columns=60)
+                if " ".join(line.split()).endswith("verdict poor against good"))  # fmt: skip
+    assert 40 < max(map(len, said.split("\n"))) <= 60
     text = "\n".join(tables.text_lines(found.comparison))
     assert 'quant.rules[0].scheme  "8da8w"  "8da4w"' in text
     assert "torch  2.13.0  2.14.0" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_a_file_is_named_by_its_stem_and_takes_overrides(tmp_path: Path) -> None
     assert composed.recipe.runtime.prefill_length == 32
 
 
+def test_without_self_a_files_own_values_apply_last(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("defaults: [export_base, override quant: 8da4w]\nquant: {group_size: 64}\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert api.compose_recipe(str(file)).recipe.quant.group_size == 64
+
+
+def test_an_included_recipe_names_one_option_of_each_group(tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text(
+        "defaults: [export_base, override quant: [8w, 8da8w], _self_]\n"
+    )
+    (tmp_path / "mine.yaml").write_text("defaults: [theirs, _self_]\n")
+    with pytest.raises(RecipeError, match="takes the name of one option") as caught:
+        api.compose_recipe(str(tmp_path / "mine.yaml"))
+    assert "theirs.yaml" in str(caught.value)
+
+
 def test_a_swapped_group_leaves_the_files_values_behind(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("defaults:\n  - export_base\n  - override quant: 8da4w\n  - _self_\n"
@@ -168,7 +187,15 @@ MISTAKES = [
         "plus: +runtime.transform_options.x=VALUE",
     ),
     ("runtime=[1]", "runtime takes the name of one option", "llm-export ls runtime"),
+    (f"checkpoint.random_seed={2**63}", "must fit 64 bits", "where: checkpoint.random_seed\n"),
+    pytest.param(
+        f"checkpoint.random_seed={'9' * 5000}",
+        "must fit 64 bits",
+        "override checkpoint.random",
+        id="digits",
+    ),
     ("quant=null", "quant takes the name of one option", "override quant=null"),
+    ("quant=[8w,8da8w]", "quant takes the name of one option", "-m quant=ONE,ANOTHER runs each"),
     ("verify.lowering=null", "it cannot be null", "explain verify.lowering"),
     ("quant.rules.0=null", "it cannot be null", "explain quant.rules\n"),
     ("+quant.rules.9={scheme: 8w}", "the list has no such place", "explain quant.rules\n"),
@@ -216,7 +243,7 @@ def test_a_number_out_of_range_is_named_also_where_nothing_uses_it() -> None:
     }.items():  # fmt: skip
         with pytest.raises(RecipeError, match="must") as caught:
             api.compose_recipe(None, ["quant=none", f"{key}={value}"])
-        assert f"where: {key}=" in str(caught.value), key
+        assert f"where: {key}" in str(caught.value), key
 
 
 @pytest.mark.parametrize(
@@ -241,6 +268,8 @@ def test_a_number_out_of_range_is_named_also_where_nothing_uses_it() -> None:
         ("defaults: [export_base, override model: null, _self_]", "it has no value"),
         ("model: {config: {_target_: os.system}}", "'_target_' is not allowed"),
         ("defaults:\n  - export_base\n  - override model: smolm2\n  - _self_", "no model 'smolm2'"),
+        ("defaults: [export_base, override quant: [8w, 8da8w]]", "fix:   override quant: 8w; "),
+        ("defaults: [override model: tiny, _self_]", "begin the list with export_base"),
         ("runtime: {context_length: '${oc.env:HOME}'}", "resolvers are not allowed"),
     ],
 )

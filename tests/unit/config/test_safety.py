@@ -59,7 +59,7 @@ def refusal(folder: Path, text: str, overrides: list[str] | None = None) -> str:
         ("1: x", "a key is not a word"),
         ("? [a, b]\n: x", "not valid YAML"),
         ("a: " + "9" * 5000, "a number has more than 64 characters"),
-        ("a: 0x" + "f" * 60, "does not fit 64 bits"),
+        ("a: 0x" + "f" * 60, "a whole number must fit 64 bits, one of them its sign"),
         ("a: 1" + ":59" * 20_000, "a number has more than 64 characters"),
         ("a: " + "[" * 100 + "]" * 100, "more than 64 levels"),
         ("a: " + "{b: " * 20_000, "more than 64 levels"),

@@ -147,8 +147,23 @@ def test_of_a_long_context_no_more_keys_are_copied_than_xnnpack_reads() -> None:
     """8 KV heads of 64 channels: 65,536 keys are 128 MiB in float32, and so are the values."""
     found = []
     for context in (65_536, 131_072):
-        words = ["model=llama3_2_1b", "backend=xnnpack", f"runtime.context_length={context}"]
+        words = ["model=llama3_2_1b", "backend=xnnpack", "quant=8da4w",
+                 f"runtime.context_length={context}"]  # fmt: skip
         memory = device_memory(resolve(api.compose_recipe(None, words).recipe))
         assert memory is not None
         found.append(memory.activations)
     assert found[0] == found[1]
+
+
+def test_the_fused_operator_holds_no_scores() -> None:
+    def activations(context: int, *words: str) -> int:
+        words = ("model=llama3_2_1b", "quant=8da4w", f"runtime.context_length={context}", *words)
+        memory = device_memory(resolve(api.compose_recipe(None, words).recipe))
+        assert memory is not None
+        return memory.activations
+
+    fused = ("backend=xnnpack", "backend.options.delegated_prefill=false")
+    assert activations(65_536, *fused) == activations(1024, *fused)
+    assert activations(65_536, "backend=xnnpack") > activations(65_536, *fused)
+    chained = ("backend=vulkan+xnnpack", "runtime.attention=custom_op_by_head")
+    assert activations(65_536, *chained) == activations(1024, *chained)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import pty
+import select
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -39,6 +43,44 @@ def test_a_reporter_works_where_stderr_is_no_file(monkeypatch: pytest.MonkeyPatc
         reporter.step(1, 2)
     reporter.done(1.0, 10**9)
     reporter.close()
+
+
+def test_a_long_summary_is_folded_beside_the_stage_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    summary = "5 questions answered, 2 of 5 as the float32 model answers, the others up to token 6"
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
+        for columns, indent in ((80, 38), (50, 2)):
+            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            monkeypatch.setattr(sys, "stderr", terminal)
+            monkeypatch.setenv("COLUMNS", str(columns))
+            reporter = Reporter(1)
+            reporter._begin("report")
+            reporter.done(1.0, 10**9, summary)
+            reporter.close()
+            first, *others = seen.read(4096).decode().split("\r\n")[:-1]
+            assert first.startswith("[1/1] report         1.0 s   1.00 GB  5 questions"[:columns])
+            assert others
+            assert all(line.startswith(" " * indent) and line[indent] != " " for line in others)
+            assert all(len(line) <= columns for line in (first, *others))
+            said = " ".join([first, *others]).split()
+            assert " ".join(said).endswith(summary)
+
+
+def test_a_terminal_that_draws_no_bar_is_told_that_a_stage_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("llm_export.pipeline.console.HEARTBEAT", 0.01)
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb", buffering=0) as seen:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        reporter = Reporter(1)
+        with reporter.stage("lower"):
+            assert select.select([seen], [], [], 30)[0]
+            assert b"[1/1] lower ... 0 s" in seen.read(100)
+        reporter.close()
 
 
 def test_a_run_goes_on_if_nobody_reads_its_progress() -> None:

@@ -17,7 +17,7 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import PredictedCost, RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.predict.available_resources import free_disk, require_room
-from llm_export.predict.cost import Prediction, predict
+from llm_export.predict.cost import Prediction, amount, predict
 from llm_export.predict.size import sizes_of
 from llm_export.resolve.recipe import resolve
 from llm_export.runner.cost_estimate import compare
@@ -139,3 +139,11 @@ def test_prediction_and_outcome_stand_beside_each_other(tmp_path: Path) -> None:
     said = json.loads((tmp_path / "run.json").read_text())["prediction"]
     assert said["outcome"] == {"seconds": 50.0, "memory": 2 * 10**9, "program": 10**9}
     assert said["ratios"] == {"seconds": 0.5, "memory": 0.5, "program": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(950, "0.9 kB"), (3_940_000, "3.9 MB"), (138_500_000, "138 MB"), (1_740_000_000, "1.7 GB")],
+)
+def test_bytes_have_two_digits_or_more(count: int, said: str) -> None:
+    assert amount(count) == said

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from server_tools import USER, error_of, events
+from server_tools import USER, error_of, events, times_opened
 
 from runtime_py import LLM
 from runtime_py.server import Settings
@@ -43,6 +43,10 @@ def chat(client: httpx2.Client, **given: Any) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     made: dict[str, Any] = response.json()
     return made
+
+
+def test_a_bundle_is_opened_once(portable_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert times_opened(portable_bundle, monkeypatch) == 1
 
 
 def test_chat_is_that_of_the_runtime(served: Served, llm: LLM) -> None:
@@ -363,3 +367,4 @@ def test_what_the_server_says_of_itself(served: Served) -> None:
     for name in ("requests_total", "generated_tokens_total", "cached_tokens_total",
                  "requests_waiting", "time_to_first_token_seconds_bucket"):  # fmt: skip
         assert f"\nllm_{name}" in text
+    assert "_created" not in text

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 import torch
 from embed_bundles import VOCABULARY, expected, write_manifest
-from server_tools import USER, error_of
+from server_tools import USER, error_of, times_opened
 
 from runtime_py.errors import ArgumentError
 from runtime_py.server import Settings
@@ -48,6 +48,10 @@ def embed(client: httpx2.Client, **body: Any) -> dict[str, Any]:
 def vectors(found: dict[str, Any]) -> torch.Tensor:
     assert [each["index"] for each in found["data"]] == list(range(len(found["data"])))
     return torch.tensor([each["embedding"] for each in found["data"]])
+
+
+def test_a_bundle_is_opened_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert times_opened(bundle, monkeypatch) == 1
 
 
 def test_texts(client: httpx2.Client) -> None:

@@ -108,7 +108,7 @@ def test_a_float_model_that_cannot_be_read_costs_its_answers_only(
     assert answer.reference is None
     assert str(answer.no_reference).startswith("it failed: ")
     assert _said([answer]) == (
-        f"1 question(s) answered; without the float32 model's: {answer.no_reference}"
+        f"1 question answered; without the float32 model's: {answer.no_reference}"
     )
     with pytest.raises(AttributeError):  # a bug is not told as an answer that lacks
         with_references(asked, resolved, None, sampling)  # type: ignore[arg-type]

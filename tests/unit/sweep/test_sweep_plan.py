@@ -259,7 +259,11 @@ def test_the_table_is_sorted_by_quality_then_size_and_marks_the_best() -> None:
     assert TOGETHER not in document("x", rows(), together=False)
 
 
-def test_the_terminals_table_fits_a_hundred_columns() -> None:
+def test_the_terminals_table_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    notes = screen(rows(), together=True).rpartition("\n\n")[2]
+    assert max(map(len, notes.splitlines())) <= 60
+    monkeypatch.delenv("COLUMNS")
     text = screen(rows(), together=True)
     assert max(map(len, text.splitlines())) <= 100
     assert "8: the program is wrong | badly" in text.splitlines()

@@ -14,7 +14,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.auto.budget import Budget, budget_of, spent
 from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
-from llm_export.quant.auto.units import Option, Unit, key_of, units_of
+from llm_export.quant.auto.units import Option, Unit, key_of, units_of, with_offsets_kept
 from llm_export.quant.inputs import input_ranges
 from llm_export.quant.rounding.weights import known_grid
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
@@ -126,18 +126,14 @@ def _reached(unit: Unit, names: set[str]) -> Unit:
 
 
 def with_kept_grids(unit: Unit, model: LanguageModel, settings: RoundingConfig) -> Unit:
-    """Its options say which weights keep offsets of an earlier quantization, which take more bytes
-    than rounded ones."""
+    """``with_offsets_kept``, by the weights' values."""
 
-    def known(choice: LayerQuantSpec) -> LayerQuantSpec:
-        if not choice.has_offset_columns:
-            return choice
+    def how(choice: LayerQuantSpec) -> str | None:
         weight = model.get_parameter(f"{choice.name}.weight").detach().float()
         found = known_grid(weight, choice, settings)
-        return choice if found is None else replace(choice, rounding=found[1])
+        return None if found is None else found[1]
 
-    options = (Option(tuple(known(c) for c in option.choices)) for option in unit.options)
-    return replace(unit, options=tuple(sorted(options, key=lambda option: option.bytes)))
+    return with_offsets_kept(unit, how)
 
 
 def _require_same(choices: Sequence[LayerQuantSpec], chosen: Sequence[LayerQuantSpec]) -> None:

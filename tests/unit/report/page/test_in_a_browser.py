@@ -53,6 +53,14 @@ def widest(tab: Page) -> int:
     return int(tab.run("document.documentElement.scrollWidth"))
 
 
+def test_every_section_is_reached_without_swiping(tab: Page, run: Path) -> None:
+    last = "document.querySelector('nav a:last-child').getBoundingClientRect().right"
+    tab.show(run, DESKTOP)
+    assert tab.run(f"{last} <= innerWidth")
+    tab.show(run, PHONE)
+    assert tab.run(f"{last} > innerWidth"), "one row, which a finger moves"
+
+
 def test_a_run_by_mouse_and_keys(tab: Page, run: Path) -> None:
     tab.show(run, DESKTOP)
     assert tab.run("window.attacked") is None
