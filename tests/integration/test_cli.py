@@ -215,10 +215,10 @@ def test_peak_memory_is_that_of_the_runtime_alone() -> None:
     """A large process that starts the measurement must not show in it."""
     code = (
         "import subprocess, sys\n"
-        "ballast = bytearray(b'x') * 1_500_000_000\n"
+        "ballast = bytearray(b'x') * 400_000_000\n"
         "probe = 'from runtime_py.memory import peak; print(peak())'\n"
         "print(subprocess.run([sys.executable, '-c', probe], capture_output=True,"
         " text=True).stdout)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert int(done.stdout) < 1e9, done.stderr
+    assert int(done.stdout) < 2e8, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,15 @@ TUNED = {"minilm_l6_xnnpack_8da8w"}
 """Recipes with quantization of their own, by measurement: docs/embed.md has the figures."""
 
 
+@cache
 def body_of(name: str) -> dict[str, Any]:
     # Not composed: all recipes at once would take longer than the tests.
-    return yaml.safe_load(text_of(name))
+    return read(text_of(name))
+
+
+def read(text: str) -> Any:
+    """By the parser in C: each test process reads them all while it collects."""
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def text_of(name: str) -> str:
@@ -85,7 +92,7 @@ def combination(name: str) -> Combination:
     choices = choices_of(name)
     assert set(choices) == {"model", "backend", "quant"}, "else there are more combinations"
     option = resources.files("llm_export.conf").joinpath("model", f"{choices['model']}.yaml")
-    family = yaml.safe_load(option.read_text("utf-8"))["model"]["family"]
+    family = read(option.read_text("utf-8"))["model"]["family"]
     return (family, choices["backend"], choices["quant"])
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._C import DispatchKey
 from torch._export import utils
+from torch._ops import OperatorBase
 from torch.export import ExportedProgram
 from torch.fx.traceback import NodeSource
 
@@ -110,6 +112,24 @@ def test_new_composite_operators_are_found() -> None:
             library.define("twice(Tensor x) -> Tensor")
             library.impl("twice", lambda x: x * 2, "CompositeImplicitAutograd")
             assert torch.ops.later.twice.default in utils._collect_all_valid_cia_ops()
+
+
+def test_rules_of_operators_are_set_as_torch_does() -> None:
+    add, key = torch.ops.aten.add.Tensor, DispatchKey.AutogradXLA
+    plain, former = OperatorBase.py_impl, dict(add.py_kernels)
+    try:
+        with light_graphs():
+            assert OperatorBase.py_impl is not plain
+            assert add.py_impl(key)(torch.sub) is torch.sub
+            assert (add.py_kernels[key], key in add._dispatch_cache) == (torch.sub, False)
+            with pytest.raises(RuntimeError, match="Trying to override a python impl"):
+                add.py_impl(key)(torch.mul)
+            with pytest.raises(AssertionError, match=r"DispatchKey.Python"):
+                add.py_impl(DispatchKey.Python)(torch.mul)
+        assert OperatorBase.py_impl is plain
+    finally:
+        add.py_kernels.clear()
+        add.py_kernels.update(former)
 
 
 def test_trees() -> None:

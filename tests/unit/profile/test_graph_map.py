@@ -11,6 +11,7 @@ from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPar
 from executorch.exir import to_edge_transform_and_lower
 from torch import Tensor, nn
 
+from llm_export.backends.xnnpack_passes import reused
 from llm_export.compat.edge_config import edge_config
 from llm_export.profile.chain import Chain
 from llm_export.profile.graph_map import number_instructions, profile_map
@@ -44,9 +45,10 @@ class Model(nn.Module):
 @pytest.fixture(scope="module")
 def emitted() -> Any:
     program = torch.export.export(Model(), (torch.ones(2, 8), torch.ones(1)), strict=False)
-    edge = to_edge_transform_and_lower(
-        program, partitioner=[XnnpackPartitioner()], compile_config=edge_config(dim_order=False)
-    )
+    with reused():  # without patterns that are not in it, which take seconds to build
+        edge = to_edge_transform_and_lower(
+            program, partitioner=[XnnpackPartitioner()], compile_config=edge_config(dim_order=False)
+        )
     number_instructions(edge.exported_program().graph_module)
     return edge.to_executorch()
 
