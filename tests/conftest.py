@@ -50,27 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Every other process imports the test files in reverse. In a fresh clone each file is
-    rewritten for its assertions, half of them by each process in place of all by all."""
-    if _collects_all(session.config) and int(os.environ["PYTEST_XDIST_WORKER"][2:]) % 2:
-        found = sorted(Path(__file__).parent.rglob("test_*.py"), reverse=True)
-        session.config.args = [str(path) for path in found]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ:  # all have the same order
-        items.sort(key=lambda item: item.path.parts)
-
-
-def _collects_all(config: pytest.Config) -> bool:
-    """Whether this is a process of several that run all folders of tests."""
-    asked = [Path(config.invocation_params.dir, arg).resolve() for arg in config.args]
-    return "PYTEST_XDIST_WORKER" in os.environ and asked == [Path(__file__).parent.resolve()]
-
-
 def pytest_collection_finish() -> None:
     # Lower levels are thousands of lines of torch's own under each failure. pytest's log_level
     # would set this six times in each test, and clear what every logger has cached.
