@@ -118,6 +118,7 @@ def test_same_bytes_from_paged_tensors(tmp_path: Path) -> None:
         assert program(recipe, tmp_path / "paged") == plain
 
 
+@pytest.mark.slow  # builds all patterns of the installed ExecuTorch
 def test_a_pass_is_left_out_only_where_its_patterns_cannot_be() -> None:
     from executorch.backends.xnnpack import _passes
     from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
