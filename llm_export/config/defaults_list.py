@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _OWN = "_self_"
 
 
-def completed(defaults: Any, where: str) -> Any:
+def completed(defaults: Any, where: str) -> list[Any]:
     """The list of a recipe file, checked, with the file's own values last if it does not say when
     they apply. That is Hydra's order too, which warns of it.
 
@@ -22,11 +22,15 @@ def completed(defaults: Any, where: str) -> Any:
         where: name of the file.
 
     Raises:
-        RecipeError: nothing in the list has the keys of a recipe; and as ``require_names``.
+        RecipeError: it is no list, or nothing in it has the keys of a recipe; and as
+            ``require_names``.
     """
-    require_names(defaults, where)
     if not isinstance(defaults, list):
-        return defaults
+        raise RecipeError(
+            f"defaults is a list, not {_kind(defaults)}", where=f"{where}: defaults",
+            fix="defaults: [export_base, _self_]",
+        )  # fmt: skip
+    require_names(defaults, where)
     words = [entry for entry in defaults if isinstance(entry, str)]
     if all(word == _OWN for word in words):
         raise RecipeError(
@@ -75,6 +79,12 @@ def not_one_option(group: str, where: str, fix: str | None = None) -> RecipeErro
     listed = f"llm-export ls {group} lists them"
     fix = f"{fix}; {listed}" if fix else listed
     return RecipeError(f"{group} takes the name of one option", where=where, fix=fix)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "empty"
+    return "a mapping" if isinstance(value, dict) else "one value"
 
 
 def _pairs(entry: Any) -> Iterator[tuple[str, Any]]:

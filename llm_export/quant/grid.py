@@ -105,12 +105,13 @@ class Grid:
 
     def rows(self, some: slice) -> Grid:
         offset = None if self.offset is None else self.offset[some]
-        return Grid(self.q[some], self.scale[some], offset, self.spec)
+        return replace(self, q=self.q[some], scale=self.scale[some], offset=offset)
 
     def memory_mapped(self) -> Grid:
         """The same in memory-mapped files, which the OS can write out, if the model is large."""
         offset = None if self.offset is None else memory_mapped(self.offset)
-        return Grid(memory_mapped(self.q), memory_mapped(self.scale), offset, self.spec)
+        q, scale = memory_mapped(self.q), memory_mapped(self.scale)
+        return replace(self, q=q, scale=scale, offset=offset)
 
     @staticmethod
     def joined(parts: Sequence[Grid]) -> Grid:

@@ -63,17 +63,7 @@ def input_squares(
     """Module name -> mean square of each input channel, float32 [K]; without modules that no token
     reached.
     """
-    sums: dict[str, Tensor] = {}
-    tokens: Counter[str] = Counter()
-
-    def watch(name: str, x: Tensor) -> None:
-        rows = x.detach().flatten(0, -2).float()
-        total = rows.square().sum(0)
-        sums[name] = total if name not in sums else sums[name] + total
-        tokens[name] += len(rows)
-
-    _watch_inputs(model, names, windows, watch)
-    return {name: total / tokens[name] for name, total in sums.items() if tokens[name]}
+    return _mean_squares(model, names, windows, lambda name, rows: rows)
 
 
 def group_mean_squares(
@@ -89,18 +79,33 @@ def group_mean_squares(
         groups: name -> number of groups, of adjacent channels.
         without: name -> channels that count as zero.
     """
-    sums: dict[str, Tensor] = {}
 
-    def watch(name: str, x: Tensor) -> None:
-        rows = x.detach().flatten(0, -2).float()
+    def means(name: str, rows: Tensor) -> Tensor:
         if name in without:
             rows = rows.index_fill(1, without[name], 0)
-        total = rows.unflatten(1, (groups[name], -1)).mean(-1).square().sum(0)
-        sums[name] = total if name not in sums else sums[name] + total
+        return rows.unflatten(1, (groups[name], -1)).mean(-1)
 
-    _watch_inputs(model, groups, windows, watch)
-    count = sum(map(len, windows))
-    return {name: total / count for name, total in sums.items() if bool(total.any())}
+    return _mean_squares(model, groups, windows, means)
+
+
+def _mean_squares(
+    model: TextReader,
+    names: Iterable[str],
+    windows: Sequence[Sequence[int]],
+    values: Callable[[str, Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """Of the values that follow from a module's name and its inputs [T, K], over all tokens."""
+    sums: dict[str, Tensor] = {}
+    tokens: Counter[str] = Counter()
+
+    def watch(name: str, x: Tensor) -> None:
+        rows = values(name, x.detach().flatten(0, -2).float())
+        total = rows.square().sum(0)
+        sums[name] = total if name not in sums else sums[name] + total
+        tokens[name] += len(rows)
+
+    _watch_inputs(model, names, windows, watch)
+    return {name: total / tokens[name] for name, total in sums.items() if tokens[name]}
 
 
 def _watch_inputs(

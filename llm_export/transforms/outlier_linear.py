@@ -44,17 +44,21 @@ def use_outlier_linear(
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
-    means = None
+    means, sums = None, None
     if grid.offset is not None and not in_kernel:
         groups, seconds = grid.offset.shape[1], seconds_of(grid)
         width = column_count(groups, base.in_features // groups)
         means = MeanColumns(groups, width, offset_copies(grid), factor_of_means(grid))
         if seconds is not None:
             width = exact_count(groups, base.in_features // groups)
-            means = replace(means, width=width, copies=1, seconds=seconds)
+            again = seconds if isinstance(seconds, float) else None
+            means = replace(means, width=width, copies=1, again=again)
+        if isinstance(seconds, Tensor):
+            sums = seconds
         grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)
-    _exchange(model, name, OutlierLinear(base, means, columns, values, by_product=selects))
+    made = OutlierLinear(base, means, columns, values, sums, by_product=selects)
+    _exchange(model, name, made)
     return grid
 
 

@@ -9,6 +9,7 @@ import hf_models
 import pytest
 import torch
 from family_models import MEMBERS, settings
+from gguf_models import write_gguf
 from parity_tools import program_at, recipe_for, sample_ids
 from stage_tools import exported_of
 
@@ -95,6 +96,17 @@ def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
     assert note["path"] == "whole"
     assert "layer 1" in note["why"]
     assert "layer 2" in note["why"]
+
+
+@pytest.mark.slow
+def test_kept_offsets_on_xnnpack(tmp_path: Path) -> None:
+    """Of 576 inputs some groups share a column, in each layer others, as its inputs say."""
+    config = {**settings("llama", next(iter(MEMBERS["llama"]))), "num_hidden_layers": 5}
+    config |= {"hidden_size": 576, "intermediate_size": 64, "num_attention_heads": 2,
+               "num_key_value_heads": 1, "head_dim": 64}  # fmt: skip
+    file = write_gguf(tmp_path / "m.gguf", hf_models.build("llama", **config), "Q4_1")
+    note = same_both_ways(["backend=xnnpack", "quant=8da4w_asym"], tmp_path, file)
+    assert note == {"lowered": 3, "of": 5, "path": "repeated"}
 
 
 # Quantized layers that repeat are in each run of a real model, which verification measures.

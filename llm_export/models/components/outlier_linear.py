@@ -16,22 +16,23 @@ _OUTPUTS = 8
 
 @dataclass(frozen=True)
 class MeanColumns:
-    """Further inputs of a linear: the means of its groups of inputs, or sums of them.
+    """Further inputs of a linear: the means of its groups of inputs.
+
+    It holds no tensor: layers whose modules have equal ones repeat (``layer_reuse``).
 
     Attributes:
         groups: number of groups; divides the number of inputs.
         width: inputs of one copy, at least ``groups``; those above are zero.
         copies: of these inputs.
         factor: that multiplies the means.
-        seconds: float32 [S, groups], sums of means that follow the means, at most ``width`` -
-            ``groups``; or a number with which they are the same means again; or None.
+        again: what the means are multiplied with where they follow themselves in a copy.
     """
 
     groups: int
     width: int
     copies: int
     factor: float
-    seconds: Tensor | float | None = None
+    again: float | None = None
 
     @property
     def together(self) -> int:
@@ -56,30 +57,33 @@ class OutlierLinear(nn.Linear):
         values: float32 [out, len(columns)], the columns of those channels.
         by_product: whether a product selects the inputs of those channels, instead of their
             indices (``quant.outlier_selection``).
+        sums: float32 [S, groups], sums of means that follow the means, at most ``means.width`` -
+            ``means.groups`` of them; or None.
     """
 
     mean: Tensor
-    seconds: Tensor
+    sums: Tensor
     columns: Tensor
     selection: Tensor
     others: Tensor
 
     def __init__(
         self, base: nn.Linear, means: MeanColumns | None, columns: Tensor | None,
-        values: Tensor | None, *, by_product: bool = False,
+        values: Tensor | None, sums: Tensor | None = None, *, by_product: bool = False,
     ) -> None:  # fmt: skip
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         self.weight = base.weight
         self.register_parameter("bias", base.bias)
         self.means, self.has_outliers = means, columns is not None
+        self.has_sums = sums is not None
         if means is not None:
             size = base.in_features // means.groups
             # Equal for all linears of as many inputs: stored once.
             ones = torch.eye(means.together).repeat_interleave(size, 1)
             self.register_buffer("mean", ones * (means.factor / size))
-            if isinstance(means.seconds, Tensor):
-                self.register_buffer("seconds", means.seconds)
+            if sums is not None:
+                self.register_buffer("sums", sums)
         if columns is not None and values is not None:
             others = torch.ones(base.in_features)
             others[columns] = 0
@@ -122,10 +126,10 @@ class OutlierLinear(nn.Linear):
         grouped = x.reshape(*lead, means.groups // together, self.mean.shape[1])
         found = F.linear(grouped, self.mean).reshape(*lead, means.groups)
         parts = [found]
-        if isinstance(means.seconds, Tensor):
-            parts.append(F.linear(found, self.seconds))
-        elif means.seconds is not None:
-            parts.append(found * means.seconds)
+        if self.has_sums:
+            parts.append(F.linear(found, self.sums))
+        elif means.again is not None:
+            parts.append(found * means.again)
         filled = sum(part.shape[-1] for part in parts)
         if filled < means.width:
             parts[-1] = F.pad(parts[-1], (0, means.width - filled))

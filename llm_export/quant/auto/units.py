@@ -152,8 +152,8 @@ def _with_pair(units: list[Unit], table: str, head: str, raw_weights: bool) -> l
 
 
 def with_offsets_kept(unit: Unit, how: Callable[[LayerQuantSpec], str | None]) -> Unit:
-    """Its options say which weights keep offsets of an earlier quantization, which take more bytes
-    than rounded ones.
+    """Its options say which weights keep offsets of an earlier quantization, which may take
+    more bytes than rounded ones.
 
     Args:
         how: how a weight was rounded earlier (``LayerQuantSpec.rounding``), where its offsets are

@@ -88,7 +88,7 @@ def test_more_calibration_than_text(tmp_path: Path) -> None:
 
 
 def test_the_least_budget_counts_offsets_that_a_gguf_file_keeps() -> None:
-    """Kept offsets take two further columns for each group, rounded ones one."""
+    """Kept offsets of wide rows take more columns than rounded ones."""
 
     def least(*words: str) -> str:
         recipe = api.compose_recipe("smollm2_135m_xnnpack_8da8w", [

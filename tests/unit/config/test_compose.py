@@ -270,6 +270,8 @@ def test_a_number_out_of_range_is_named_also_where_nothing_uses_it() -> None:
         ("defaults:\n  - export_base\n  - override model: smolm2\n  - _self_", "no model 'smolm2'"),
         ("defaults: [export_base, override quant: [8w, 8da8w]]", "fix:   override quant: 8w; "),
         ("defaults: [override model: tiny, _self_]", "begin the list with export_base"),
+        ("defaults: export_base", "defaults is a list, not one value"),
+        ("defaults:", "defaults is a list, not empty"),
         ("runtime: {context_length: '${oc.env:HOME}'}", "resolvers are not allowed"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -15,6 +16,9 @@ from llm_export.layer_reuse.plan import LayersDiffer, kind_of, only_kept, plan_l
 from llm_export.models.build import build_on_meta
 from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
+from llm_export.quant.grid import GridSpec
+from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
+from llm_export.transforms.outlier_linear import use_outlier_linear
 
 
 def test_layers_of_one_kind_need_three() -> None:
@@ -41,6 +45,18 @@ def test_every_layer_repeats_one_with_the_same_two_before_it(kinds: list[str]) -
             assert [kinds[i] for i in kept[place - 2 : place]] == kinds[layer - 2 : layer]
     # What follows the layers sees the last two of them.
     assert [kinds[i] for i in kept[-2:]] == kinds[-2:]
+
+
+def test_layers_whose_groups_share_columns_in_another_order_are_of_one_kind() -> None:
+    kinds = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        spec = GridSpec(4, 32, zero_point=True, scale_dtype=torch.bfloat16)
+        grid = replace(MINMAX.round(torch.randn(8, 576), spec), order=torch.randperm(18))
+        layer = nn.ModuleDict({"linear": nn.Linear(576, 8, bias=False)})
+        use_outlier_linear(layer, "linear", grid, None)
+        kinds.append(kind_of(layer))
+    assert kinds[0] == kinds[1]
 
 
 def _model(*overrides: str) -> Any:

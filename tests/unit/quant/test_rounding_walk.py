@@ -25,7 +25,7 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.inputs import input_squares
+from llm_export.quant.inputs import group_mean_squares, input_squares
 from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
@@ -174,7 +174,13 @@ def test_mean_squares_are_those_of_the_inputs() -> None:
     model, name = loaded(tiny()), "layers.1.feed_forward.down"
     found = input_squares(model, [name], WINDOWS)[name]
     tokens = sum(map(len, WINDOWS))
-    torch.testing.assert_close(found, inputs_seen(model, name).diagonal() / tokens)
+    products = inputs_seen(model, name) / tokens
+    torch.testing.assert_close(found, products.diagonal())
+    # Of groups of 32, without a channel.
+    found = group_mean_squares(model, {name: 4}, WINDOWS, {name: torch.tensor([5])})[name]
+    products[5] = products[:, 5] = 0
+    blocks = products.reshape(4, 32, 4, 32).mean((1, 3))
+    torch.testing.assert_close(found, blocks.diagonal(), rtol=1e-4, atol=1e-9)
 
 
 # -- in the stage --------------------------------------------------------------------------
