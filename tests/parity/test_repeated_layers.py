@@ -98,7 +98,7 @@ def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
     assert "layer 2" in note["why"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_kept_offsets_on_xnnpack(tmp_path: Path) -> None:
     """Of 576 inputs some groups share a column, in each layer others, as its inputs say."""
     config = {**settings("llama", next(iter(MEMBERS["llama"]))), "num_hidden_layers": 5}
