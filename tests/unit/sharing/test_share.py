@@ -192,7 +192,7 @@ def test_verify_says_of_each_part_whether_it_holds(
     def failed(**change: Any) -> str:
         path.write_text(json.dumps({**whole, **change}))
         assert main(["verify", str(bundle), "--quiet"]) == 2
-        return capsys.readouterr().out
+        return " ".join(capsys.readouterr().out.split())
 
     requires = whole["requires"]
     assert "FutureBackend" in failed(requires={**requires, "backends": ["FutureBackend"]})
