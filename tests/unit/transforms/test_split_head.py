@@ -215,4 +215,5 @@ def test_the_program_computes_with_both_parts(tmp_path: Path) -> None:
     facts = {stage.name: stage.facts for stage in result.record.stages}
     assert facts["quantize"]["tied_embedding"].count("stored once") == 2
     assert f"ids below {ROWS} are" in facts["transform"]["summary"]
-    assert facts["lower"]["bytes"] < 1.1 * facts["quantize"]["predicted_bytes"]
+    # The graph of so small a model is a tenth of its program.
+    assert facts["lower"]["bytes"] < 1.12 * facts["quantize"]["predicted_bytes"]
