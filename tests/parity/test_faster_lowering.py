@@ -19,6 +19,7 @@ from llm_export.config.schema import Recipe
 from llm_export.memory import memory_mapping
 from llm_export.pipeline.artifacts import Lowered
 from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.program_artifacts import ProgramLowered
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import resolve
@@ -81,7 +82,7 @@ def test_same_bytes_from_light_graphs(
 
     def made(name: str) -> bytes:
         with api.run(None, words, until="lower", out=tmp_path / name, quiet=True) as run:
-            assert isinstance(run.artifact, Lowered)
+            assert isinstance(run.artifact, Lowered | ProgramLowered)
             return run.artifact.program_file.read_bytes()
 
     light = made("light")
