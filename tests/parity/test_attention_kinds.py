@@ -236,6 +236,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
         assert relative_error(stepwise(ours, ids, prefill), whole(model, ids)) < BAR
 
 
+# A bundle that takes its caches is in tests/integration/test_snapshots_run.py.
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "chunk"),
     [
@@ -243,7 +244,9 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
         pytest.param("llama", "grouped", "portable", 1, marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.release),
-        pytest.param("granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.slow),
+        pytest.param(
+            "granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.release
+        ),
     ],
 )
 def test_a_program_that_takes_its_caches(
