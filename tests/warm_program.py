@@ -6,12 +6,13 @@ arguments, folder, environment and output, which ends as the program ends.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _READ_AT_IMPORT = ("HF_", "PYTHONHASHSEED", "OMP_", "TORCH")
@@ -34,11 +35,19 @@ while True:
     line = sys.stdin.readline()
     if not line:
         os._exit(0)
-    call = json.loads(line)
-    child = os.fork()
-    if child == 0:
+    children, calls = [], json.loads(line)
+    if not calls:
+        exec(sys.argv[2])
+        print("[]", flush=True)
+        continue
+    for call in calls:
+        children.append(os.fork())
+        if children[-1] == 0:
+            break
+    if children[-1] == 0:
         break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(json.dumps(codes), flush=True)
 for descriptor, name in enumerate(("in", "out", "err")):
     os.dup2(os.open(call[name], os.O_RDONLY if descriptor == 0 else os.O_WRONLY), descriptor)
 os.environ.clear()
@@ -63,6 +72,17 @@ sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code or 0)  # taking the imports apart would take longer than the call
 """
+_LOWERING = """
+import torch
+from executorch.backends.xnnpack.partition.graphs import sdpa
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+small = torch.export.export(torch.nn.Linear(2, 2).eval(), (torch.ones(1, 2),), strict=False)
+to_edge_transform_and_lower(small, partitioner=[XnnpackPartitioner()]).to_executorch()
+sdpa.get_graphs()  # which XNNPACK's passes look for
+gc.collect()
+gc.freeze()
+"""
 _MODULES = [
     "llm_export.api", "llm_export.cli.main", "llm_export.cli.run", "llm_export.runner.run",
     "llm_export.checks.rules", "llm_export.predict.cost", "llm_export.stages.lower",
@@ -77,6 +97,7 @@ class WarmProgram:
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[str] | None = None
+        self._lowers = False
 
     def __call__(
         self, words: tuple[str, ...], cwd: Path, env: Mapping[str, str]
@@ -87,29 +108,49 @@ class WarmProgram:
             return subprocess.run(
                 command, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=_TIMEOUT
             )
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
-            out.touch()
-            err.touch()
-            code = self._call({
-                "words": words, "cwd": str(cwd), "env": dict(env),
-                "in": os.devnull, "out": str(out), "err": str(err),
-            })  # fmt: skip
-            said = (out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
-        return subprocess.CompletedProcess(command, code, *said)
+        (done,) = self.at_once([words], cwd, env)
+        return done
 
-    def _call(self, request: dict[str, object]) -> int:
+    def prepare_lowering(self) -> None:
+        """Calls that lower find imported and built what else takes each of them seconds."""
+        if not self._lowers:
+            self._lowers = True
+            self._call([])
+
+    def at_once(
+        self, calls: Sequence[tuple[str, ...]], cwd: Path, env: Mapping[str, str]
+    ) -> list[subprocess.CompletedProcess[str]]:
+        """Each call in a fork of its own, all begun before any has ended."""
+        with tempfile.TemporaryDirectory() as folder:
+            places = [(Path(folder, f"{i}.out"), Path(folder, f"{i}.err"))
+                      for i in range(len(calls))]  # fmt: skip
+            for place in itertools.chain(*places):
+                place.touch()
+            codes = self._call([
+                {"words": words, "cwd": str(cwd), "env": dict(env), "in": os.devnull,
+                 "out": str(out), "err": str(err)}
+                for words, (out, err) in zip(calls, places, strict=True)
+            ])  # fmt: skip
+            said = [[p.read_text(encoding="utf-8") for p in pair] for pair in places]
+        return [
+            subprocess.CompletedProcess(["llm-export", *words], code, *texts)
+            for words, code, texts in zip(calls, codes, said, strict=True)
+        ]
+
+    def _call(self, requests: Sequence[dict[str, object]]) -> list[int]:
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(_MODULES)],
+                [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(_MODULES), _LOWERING],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, "XDG_CONFIG_HOME": os.devnull},  # no folder of the user's
+                env={**os.environ, "XDG_CONFIG_HOME": os.devnull,  # no folder of the user's
+                     "PYTHONHASHSEED": "0"},
             )  # fmt: skip
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.write(json.dumps(requests) + "\n")
         self._server.stdin.flush()
-        return int(self._server.stdout.readline())
+        codes: list[int] = json.loads(self._server.stdout.readline())
+        return codes
 
     def close(self) -> None:
         if self._server is not None:

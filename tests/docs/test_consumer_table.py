@@ -35,7 +35,7 @@ def test_the_table_is_that_of_the_record_and_the_contracts(made: ModuleType) -> 
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=pytest.mark.slow if kind == "coreml" else pytest.mark.release)
+        pytest.param(kind, marks=pytest.mark.release)
         for kind in ("xnnpack", "xnnpack, fixed shapes", "vulkan", "coreml", "openvino")
     ],
 )

@@ -18,7 +18,7 @@ from runtime_py import LLM
 from runtime_py.conditions import processor
 
 SMALL = [
-    "model=tiny", "model.config.num_hidden_layers=1", "benchmark=off", "verify.positions=50",
+    "model=tiny", "model.config.num_hidden_layers=1", "benchmark=off", "verify.positions=20",
     "verify.window=32", "verify.prefill=12", "runtime.context_length=64", "quant.max_mean_kl=1",
     "quant.calibration.tokens=64", "quant.calibration.window=32",
 ]  # fmt: skip
@@ -120,7 +120,7 @@ def test_tosa_is_computed_by_its_reference_model(
         return computed(self, *inputs)
 
     monkeypatch.setattr(TosaReferenceModelDispatch, "_tosa_dispatch", counted)
-    _, facts = run(tmp_path / "b", "backend=tosa", STATIC, "verify.positions=20")
+    _, facts = run(tmp_path / "b", "backend=tosa", STATIC, "verify.window=16")
     assert len(steps) == facts["lower"]["edge_program"]["positions"] > 0
     assert facts["lower"]["edge_program"]["max_logit_diff"] == 0
 

@@ -43,6 +43,11 @@ def record(out: Path) -> dict[str, Any]:
     return json.loads((out / "run.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def prepared() -> None:
+    program.prepare_lowering()
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the bundle ``out`` of a first run, and the ``cache`` that it filled."""
@@ -144,10 +149,9 @@ def test_a_run_killed_while_lowering_goes_on_after_export(
 
 @pytest.mark.slow
 def test_two_runs_at_once_do_not_disturb_each_other(stage_cache: Path, tmp_path: Path) -> None:
-    both = [start(*SMALL, f"out={tmp_path / name}", cwd=tmp_path) for name in ("a", "b")]
-    for process in both:
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+    both = [("run", *SMALL, f"out={tmp_path / name}") for name in ("a", "b")]
+    for done in program.at_once(both, tmp_path, os.environ):
+        assert done.returncode == 0, done.stderr
     programs = [(tmp_path / name / "model.pte").read_bytes() for name in ("a", "b")]
     assert programs[0] == programs[1]
     run(*SMALL, f"out={tmp_path / 'a'}", cwd=tmp_path)

@@ -114,7 +114,7 @@ def test_quick_verbs_do_not_import_torch(tmp_path: Path) -> None:
     run_without_torch(lines)
 
 
-@pytest.mark.slow
+@pytest.mark.release  # test_quick_verbs_do_not_import_torch has one; recipes differ in options
 def test_no_recipe_is_validated_with_torch() -> None:
     """Exit code 3: this machine lacks the disk for a large one."""
     run_without_torch([["validate", recipe, "--quick"] for recipe in RECIPES], (0, 3))

@@ -38,7 +38,8 @@ def greedy(recipe: Recipe) -> str:
     return str(tokenizer.decode(made))
 
 
-@pytest.mark.slow
+# Models of few layers agree from each of these formats in tests/parity and tests/unit/checkpoints.
+@pytest.mark.release
 @pytest.mark.skipif(not torchtune_is_installed(), reason="torchtune is not installed")
 def test_the_same_text_from_every_format(tmp_path: Path) -> None:
     shipped = api.compose_recipe(None, ["model=smollm2_135m"]).recipe

@@ -80,7 +80,7 @@ LOWERINGS = {
 CASES = [(backend, text) for backend, texts in LOWERINGS.items() for text in texts]
 # Every scheme of every kind is in one of these; a release adds further sizes of groups.
 SLOW = [
-    *(("xnnpack", text) for text in LOWERINGS["xnnpack"][:6]),
+    *(("xnnpack", LOWERINGS["xnnpack"][at]) for at in (0, 2, 3, 4, 5)),
     ("xnnpack", "linear 8da8w; head none; embedding none"),
     *(("portable", text) for text in LOWERINGS["portable"][:4]),
     ("portable", "linear none; head none; embedding 4w 32"),
@@ -232,8 +232,14 @@ def lowered_linear(backend: str, scheme: str, group: int | None) -> tuple[nn.Mod
     return model, edge
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "group"), [("8w", None), ("8w", 32), ("4w", 32), ("2w", 32)])
+@pytest.mark.parametrize(
+    ("scheme", "group"),
+    [
+        pytest.param("4w", 32, marks=pytest.mark.slow),
+        *(pytest.param(*of, marks=pytest.mark.release) for of in (("8w", None), ("8w", 32),
+                                                                   ("2w", 32))),
+    ],
+)  # fmt: skip
 def test_weight_only_linears_compute_garbage_on_xnnpack(
     scheme: str, group: int | None, tmp_path: Path
 ) -> None:
@@ -262,8 +268,14 @@ def test_groups_of_8_bit_weights_are_not_taken_by_xnnpack() -> None:
         lowered_linear("xnnpack", "8da8w", 32)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "group"), [("4w", 32), ("8da8w", None), ("8da4w", 32)])
+@pytest.mark.parametrize(
+    ("scheme", "group"),
+    [
+        pytest.param("8da4w", 32, marks=pytest.mark.slow),
+        pytest.param("4w", 32, marks=pytest.mark.release),
+        pytest.param("8da8w", None, marks=pytest.mark.release),
+    ],
+)
 def test_such_weights_have_no_portable_kernel(scheme: str, group: int | None) -> None:
     _, edge = lowered_linear("portable", scheme, group)
     with pytest.raises(RuntimeError, match="Missing out variants"):

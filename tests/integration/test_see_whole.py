@@ -158,7 +158,7 @@ def test_answers_are_those_of_transformers(
     model = write_checkpoint(name, tmp_path / "checkpoint")
     words = [
         "model=auto", f"checkpoint.path={tmp_path / 'checkpoint'}", "model.task=see",
-        "backend=portable", "benchmark=off", "verify.positions=50", "deploy.questions=[Hello?]",
+        "backend=portable", "benchmark=off", "verify.positions=20", "deploy.questions=[]",
         "runtime.context_length=512", "runtime.prefill_length=128", f"out={tmp_path / 'bundle'}",
     ]  # fmt: skip
     words += [f"model.task_options.image_size={SIZES[name]}"] if name in SIZES else []

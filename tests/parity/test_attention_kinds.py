@@ -51,6 +51,7 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
     assert relative_error(stepwise(ours, ids, 5), whole(model, ids)) < BAR
 
 
+# A bundle with a ring is below.
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "changes"),
     [
@@ -60,7 +61,7 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
         ),
         pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.release),
-        pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.slow),
+        pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.release),
     ],
 )  # fmt: skip
 def test_a_program_with_a_ring(
@@ -175,7 +176,7 @@ def test_past_the_context_it_is_streaming_llm(sizes: list[int], tmp_path: Path) 
     assert relative_error(torch.stack(rows), whole(model, ids)[ends(90, sizes)]) > 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.release  # a bundle of it is in tests/integration/test_sessions_run.py
 def test_an_attention_sink_program(tmp_path: Path) -> None:
     """Many times around a context of 16."""
     model, folder = reference("llama", "grouped", tmp_path)
@@ -235,6 +236,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
         assert relative_error(stepwise(ours, ids, prefill), whole(model, ids)) < BAR
 
 
+# A bundle that takes its caches is in tests/integration/test_snapshots_run.py.
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "chunk"),
     [
@@ -242,7 +244,9 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
         pytest.param("llama", "grouped", "portable", 1, marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.release),
-        pytest.param("granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.slow),
+        pytest.param(
+            "granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.release
+        ),
     ],
 )
 def test_a_program_that_takes_its_caches(
@@ -265,7 +269,7 @@ def test_a_program_that_takes_its_caches(
     assert size < ctx.record.facts["predicted_bytes"] + 120_000, "caches are not stored"
 
 
-@pytest.mark.slow
+@pytest.mark.release  # one without a window is in tests/integration/test_snapshots_run.py
 def test_a_bundle_that_takes_its_caches(tmp_path: Path) -> None:
     _, folder = reference("mistral", "window", tmp_path)
     path = bundle_of(folder, tmp_path / "b", "runtime=npu", "runtime.context_length=96",

@@ -113,8 +113,15 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
     assert facts["branches"] == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("in_turn", [False, True], ids=["heads together", "heads in turn"])
+@pytest.mark.parametrize(
+    "in_turn",
+    [
+        # As in test_a_mask_with_biases, whose layers have a window too.
+        pytest.param(False, marks=pytest.mark.release),
+        pytest.param(True, marks=pytest.mark.slow),
+    ],
+    ids=["heads together", "heads in turn"],
+)
 def test_layers_with_a_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_turn: bool
 ) -> None:

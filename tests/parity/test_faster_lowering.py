@@ -17,7 +17,9 @@ from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import ANCHORS, reused
 from llm_export.config.schema import Recipe
 from llm_export.memory import memory_mapping
+from llm_export.pipeline.artifacts import Lowered
 from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.program_artifacts import ProgramLowered
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import resolve
@@ -39,10 +41,10 @@ def recipe_of(*overrides: str) -> Recipe:
 
 
 WORDS = [
-    pytest.param(["quant=8da4w"], marks=pytest.mark.slow),
-    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),
-    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
-    pytest.param(["quant=fp16"], marks=pytest.mark.release),
+    ["quant=8da4w"],
+    ["quant=8da8w", "runtime=static"],
+    ["quant=none", "runtime.attention=plain"],
+    ["quant=fp16"],
 ]
 
 
@@ -56,6 +58,7 @@ def lowered_in(
         return program(recipe_of("backend.repeat_layers=false", *words), folder)
 
 
+@pytest.mark.release  # each verified run compares the numbers of such a program
 @pytest.mark.parametrize("words", WORDS)
 def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> None:
     plain = lowered_in(nullcontext, words, tmp_path / "plain")
@@ -78,8 +81,9 @@ def test_same_bytes_from_light_graphs(
     words = [*words, "runtime.context_length=24", "verify=off", "benchmark=off"]
 
     def made(name: str) -> bytes:
-        bundle = api.run(None, words, out=tmp_path / name, quiet=True).bundle
-        return (bundle / "model.pte").read_bytes()
+        with api.run(None, words, until="lower", out=tmp_path / name, quiet=True) as run:
+            assert isinstance(run.artifact, Lowered | ProgramLowered)
+            return run.artifact.program_file.read_bytes()
 
     light = made("light")
     for stage in ("llm_export.stages.lower", "llm_export.stages.programs.lower"):
@@ -92,15 +96,8 @@ def nothing(*, together: bool) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-PASSES = [
-    pytest.param(["quant=8da4w"], marks=pytest.mark.release),
-    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),
-    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
-    pytest.param(["quant=fp16"], marks=pytest.mark.release),
-]
-
-
-@pytest.mark.parametrize("words", PASSES)
+@pytest.mark.release
+@pytest.mark.parametrize("words", WORDS)
 def test_same_bytes_without_idle_passes(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,10 +195,6 @@ NOT_YET = {
 }
 
 
-# A mixture of experts: only what is computed for each token differs from the fast tier's programs.
-SLOW = {"mixtral"}
-
-
 @pytest.mark.parametrize(
     ("family", "backend"),
     [
@@ -206,10 +202,7 @@ SLOW = {"mixtral"}
             pytest.param(
                 family,
                 "xnnpack",
-                marks=[
-                    pytest.mark.slow if family in SLOW else pytest.mark.release,
-                    *NOT_YET.get((family, "xnnpack"), ()),
-                ],
+                marks=[pytest.mark.release, *NOT_YET.get((family, "xnnpack"), ())],
             )
             for family in FAMILIES
         ),
@@ -224,8 +217,8 @@ def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_p
     check_program(*saved(tmp_path, family), tmp_path, backend)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("quant", [pytest.param("none", marks=pytest.mark.release), "8da4w"])
+@pytest.mark.release  # sizes of each scheme are held in tests/integration/test_scheme_matrix.py
+@pytest.mark.parametrize("quant", ["none", "8da4w"])
 def test_the_expected_size_is_that_of_the_program(quant: str, tmp_path: Path) -> None:
     wide = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 1}
     _, folder = saved(tmp_path, "gpt_neox", **wide)

@@ -116,7 +116,7 @@ def test_the_exported_cache_is_int8(tmp_path: Path) -> None:
     ("family", "variant", "backend"),
     [
         # Whole bundles with this cache are in tests/integration/test_run.py.
-        pytest.param("llama", "grouped", "portable", marks=pytest.mark.slow),
+        pytest.param("llama", "grouped", "portable", marks=pytest.mark.release),
         pytest.param("mistral", "window", "xnnpack", marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "xnnpack", marks=pytest.mark.release),
         pytest.param("gpt_oss", "sinks", "portable", marks=pytest.mark.release),

@@ -13,7 +13,7 @@ from parity_tools import BAR, lowering_of, program_at, recipe_for, relative_erro
 LAYERS = 6  # enough for layers to be lowered once and reused
 
 
-@pytest.mark.slow
+@pytest.mark.release  # of one family, which agrees eagerly in test_families.py
 def test_xielu_is_delegated_with_the_numbers_of_its_layer(tmp_path: Path) -> None:
     sizes = {**settings("apertus", "llama3 scaling"), "num_hidden_layers": LAYERS}
     reference = hf_models.build("apertus", **sizes)

@@ -1,4 +1,5 @@
-"""Programs of repeated layers compute what programs that were lowered whole compute, exactly."""
+"""Programs of repeated layers compute what programs that were lowered whole compute, exactly, and
+their maps name the same modules."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from llm_export.json_data import to_json
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 
@@ -55,6 +57,14 @@ def same_both_ways(words: list[str], tmp_path: Path, folder: Path | None = None)
     assert other["path"] == "whole"
     assert other["why"] == "backend.repeat_layers=false"
     assert torch.equal(repeated, whole)
+    maps = [ProfileMap.read(tmp_path / way / PROFILE_MAP) for way in ("true", "false")]
+    # What lowering makes of parameters has its layer's name only where the layer is a graph.
+    assert sum(maps[0].weights.values()) == sum(maps[1].weights.values())
+    inside = [
+        [(o.operator, o.module, o.bytes) for call in calls.values() for o in call.inside]
+        for calls in (one.methods["forward"] for one in maps)
+    ]
+    assert inside[0] == inside[1]
     return note
 
 

@@ -106,14 +106,15 @@ def test_speech_of_any_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lengths",
+    ("lengths", "quant"),
     [
-        pytest.param("[20]", marks=pytest.mark.slow),
-        *(pytest.param(each, marks=pytest.mark.release) for each in ("null", "[16,20]")),
+        pytest.param("[20]", "none", marks=pytest.mark.slow),
+        *(pytest.param(each, "8da8w", marks=pytest.mark.release)
+          for each in ("null", "[20]", "[16,20]")),
     ],
-)
-def test_embeddings(lengths: str, tmp_path: Path) -> None:
-    words = ["model=tiny_embed", "quant=8da8w", "model.config.num_hidden_layers=4"]
+)  # fmt: skip
+def test_embeddings(lengths: str, quant: str, tmp_path: Path) -> None:
+    words = ["model=tiny_embed", f"quant={quant}", "model.config.num_hidden_layers=4"]
     more = [f"model.task_options.lengths={lengths}", "model.task_options.max_batch=2"]
     note = same_both_ways([*words, *more], tmp_path)
     for each in note.values():

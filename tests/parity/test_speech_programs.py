@@ -100,7 +100,7 @@ def test_moonshine_with_plain_attention_and_audio_of_several_lengths(tmp_path: P
         compare(program, model, noise(samples, seed))
 
 
-@pytest.mark.slow
+@pytest.mark.release  # eagerly at each change; its methods are captured as those of our own are
 def test_whisper_as_transformers_builds_it(tmp_path: Path) -> None:
     model = library_speech(hf_whisper(encoder_layers=1, decoder_layers=1), {"chunk_length": 1})
     program = lowered(model, tmp_path / "model.pte", delegated=False)

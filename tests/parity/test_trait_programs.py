@@ -14,7 +14,7 @@ from parity_tools import BAR, program_error
     "family",
     [
         # Factors on queries, in a context of several steps.
-        pytest.param("ministral3", marks=pytest.mark.slow),
+        pytest.param("ministral3", marks=pytest.mark.release),
         # Norms within the sublayers and a squared ReLU as the gate; norms after RoPE.
         pytest.param("bitnet", marks=pytest.mark.release),
         pytest.param("hunyuan_v1_dense", marks=pytest.mark.release),

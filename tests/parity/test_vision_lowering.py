@@ -20,7 +20,8 @@ _OUTSIDE = {"aten.native_layer_norm", "aten.mean.dim", "aten.expand_copy"}
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("gemma3", marks=pytest.mark.slow),
+        # Programs with towers are in tests/integration/test_see_run.py and test_vision_streams.py.
+        pytest.param("gemma3", marks=pytest.mark.release),
         pytest.param("llava", marks=pytest.mark.release),
         pytest.param("lfm2_vl", marks=pytest.mark.release),
     ],

@@ -26,7 +26,7 @@ from runtime_py.bundle import Bundle
 RECIPES = Composer().options("")
 SMALL = [
     "checkpoint.hf_id=null", "checkpoint.package=null", "checkpoint.random_seed=0",
-    "benchmark=off", "runtime.context_length=64", "verify.positions=100", "verify.window=32",
+    "benchmark=off", "runtime.context_length=64", "verify.positions=20", "verify.window=32",
     "verify.prefill=12", "quant.max_mean_kl=1",
 ]  # fmt: skip
 Combination = tuple[str, ...]

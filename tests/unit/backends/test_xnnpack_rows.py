@@ -27,9 +27,9 @@ HIDDEN, LONGEST = 32, 16
 
 
 def mixture() -> MixtureOfExperts:
-    """Three experts with 8-bit weights and activations."""
+    """Two experts with 8-bit weights and activations."""
     torch.manual_seed(0)
-    config = MoEConfig(RouterConfig("softmax", 3, 1, True), FeedForwardConfig(48, "silu"))
+    config = MoEConfig(RouterConfig("softmax", 2, 1, True), FeedForwardConfig(48, "silu"))
     module = MixtureOfExperts(HIDDEN, config).requires_grad_(False)
     spec = GridSpec(8, None, False)
     for parameter in module.parameters():

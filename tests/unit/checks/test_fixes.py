@@ -227,8 +227,13 @@ def longest_chain(words: tuple[str, ...], depth: int = 0) -> int:
     return max(chains)
 
 
-_EACH = [start if not number % 9 else pytest.param(start, marks=pytest.mark.slow)
-         for number, start in enumerate(STARTS)]  # fmt: skip
+def _level(number: int) -> list[pytest.MarkDecorator]:
+    if number % 9 == 0:
+        return []
+    return [pytest.mark.release if number % 3 else pytest.mark.slow]
+
+
+_EACH = [pytest.param(start, marks=_level(number)) for number, start in enumerate(STARTS)]
 """All take a minute."""
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -170,15 +168,14 @@ def test_both_are_measured_at_the_same_lengths(
 
 
 @pytest.mark.slow
-def test_a_bundle_measured_in_turns(quantized_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_measured_in_turns(
+    quantized_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Beside itself; processes of their own measure it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "llm_export", "compare", str(quantized_bundle),
-         str(quantized_bundle), "--measure", "--rounds", "2", "--decode-length", "16", "--json"],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout)
+    bundle = str(quantized_bundle)
+    words = ["--measure", "--rounds", "2", "--decode-length", "16", "--json"]
+    assert main(["compare", bundle, bundle, *words]) == 0
+    body = json.loads(capsys.readouterr().out)
     assert body["in_turns"] == 2
     rows = {row["name"]: row for row in body["quantities"]}
     assert rows["decode.median"]["method"] == "paired"

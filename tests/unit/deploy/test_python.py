@@ -130,7 +130,7 @@ def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.release  # chat.py, which is run above, is made alike
 def test_the_script_of_a_verb_runs(once: Callable[..., Path], tmp_path: Path) -> None:
     api.deploy(once(embed_bundles.make, "bundle that embeds"), "python", tmp_path / "app")
     done = subprocess.run(

@@ -213,8 +213,14 @@ def node_modules(app: Path) -> Path:
     return place / "node_modules"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"url": "https://example.com/it"}], ids=["assets", "url"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="assets"),
+        # Of the sources, src/modelFiles.ts alone is another.
+        pytest.param({"url": "https://example.com/it"}, marks=pytest.mark.release, id="url"),
+    ],
+)
 def test_the_types_are_those_of_the_library(
     options: dict[str, str], quantized_bundle: Path, tmp_path: Path
 ) -> None:

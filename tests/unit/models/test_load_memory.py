@@ -15,8 +15,8 @@ SCRIPT = Path(__file__).parents[3] / "benchmarks" / "load_memory.py"
 # A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more; how much of
 # what is read ahead counts differs by a few hundredths from run to run.
 BOUND = 1.45
-# One of each reader, and what is made of several tensors; a release adds other types and shards.
-SLOW = {"safetensors_bf16", "bin_bf16", "gguf_q4_1", "fp8_blocks", "lora_bf16"}
+# One of each reader; a release adds other types, shards, and what is made of several tensors.
+SLOW = {"safetensors_bf16", "bin_bf16", "gguf_q4_1"}
 
 
 def level(tier: str, name: str) -> list[pytest.MarkDecorator]:

@@ -171,8 +171,8 @@ def test_the_decoder_of_a_model_that_reads_images_is_measured(
 @pytest.mark.slow
 def test_a_bundle_tells_what_was_chosen(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    words = ["model=tiny", "backend=xnnpack", AUTO, "verify=off", "benchmark=off",
-             "verify.arm=skip", "deploy.questions=[]"]  # fmt: skip
+    words = ["model=tiny", "model.config.num_hidden_layers=1", "backend=xnnpack", AUTO,
+             "verify=off", "benchmark=off", "verify.arm=skip", "deploy.questions=[]"]  # fmt: skip
     api.run(None, words, out=out, quiet=True)
     entry = json.loads((out / "manifest.json").read_text())["program"]["cache"]
     record = json.loads((out / "run.json").read_text())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -243,8 +246,31 @@ def test_ids_of_the_hub_are_told_from_paths(
         assert not is_hub_id(word)
 
 
+_CALLS = """
+import contextlib, io, json, sys
+from llm_export.cli.main import main
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, \\
+            contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(words)
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+def chats(words: Sequence[str], *names: str, **given: str) -> list[tuple[int, str, str]]:
+    """Exit code and output of ``llm-export chat`` with each of these, all in a new process: the
+    hub's address is read when its library is imported."""
+    calls = json.dumps([["chat", name, *words] for name in names])
+    done = subprocess.run(
+        [sys.executable, "-c", _CALLS, calls], env={**os.environ, **given}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
 @pytest.mark.slow
-def test_a_repository_of_the_hub_is_loaded(cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_repository_of_the_hub_is_loaded(tmp_path: Path) -> None:
     files = {file.name: file.read_bytes() for file in HF.iterdir()}
     program = (REAL / "export_llm" / "model.pte").read_bytes()
     words = ("--message", "hello", "--max-new-tokens", "4")
@@ -255,15 +281,16 @@ def test_a_repository_of_the_hub_is_loaded(cli: Callable[..., Any], tmp_path: Pa
         given = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"),
                  "HF_HUB_OFFLINE": "0"}  # fmt: skip
         expected = printed(REAL / "export_llm", tokenizer=HF)
-        for name in ("org/one", "org/two/xnnpack/a.pte"):
-            found = cli("chat", name, *words, **given)
-            assert (found.returncode, found.stdout) == (0, expected), found.stderr
+        *loaded, several, none = chats(
+            words, "org/one", "org/two/xnnpack/a.pte", "org/two", "org/none", **given
+        )
+        for code, said, failed in loaded:
+            assert (code, said) == (0, expected), failed
         assert not any("coreml" in request for request in hub.requests)
-        assert "there are 2 programs" in cli("chat", "org/two", *words, **given).stderr
-        none = cli("chat", "org/none", *words, **given)
-        assert "neither here nor on the hub" in none.stderr
-    found = cli("chat", "org/one", *words, **{**given, "HF_HUB_OFFLINE": "1"})
-    assert (found.returncode, found.stdout) == (0, expected), found.stderr
+        assert "there are 2 programs" in several[2]
+        assert "neither here nor on the hub" in none[2]
+    ((code, said, failed),) = chats(words, "org/one", **{**given, "HF_HUB_OFFLINE": "1"})
+    assert (code, said) == (0, expected), failed
 
 
 def test_the_api_raises_its_own_error() -> None:

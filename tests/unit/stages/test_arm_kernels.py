@@ -226,7 +226,8 @@ def test_weights_that_are_wrong_on_arm_alone_fail_the_run(
     """The emulator is given another file than the machine that exports has verified."""
     stage_cache.parent.mkdir(parents=True)
     (stage_cache.parent / "runners").symlink_to(CACHE / "runners")
-    words = ["model=tiny", "backend=xnnpack", "quant=8da8w", "benchmark=off",
+    words = ["model=tiny", "model.config.num_hidden_layers=1", "backend=xnnpack", "quant=8da8w",
+             "benchmark=off",
              "verify.positions=50", "deploy.questions=[]", "verify.arm=require"]  # fmt: skip
     monkeypatch.delenv(QEMU)
     sound = api.run(None, words, out=tmp_path / "sound", quiet=True)

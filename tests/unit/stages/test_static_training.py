@@ -63,8 +63,13 @@ def exported(recipe: Recipe, prepared: Prepared) -> tuple[Transformed, dict[str,
     return model, ctx.record.facts["ranges"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["qat", "qat_lora"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("qat", marks=pytest.mark.slow),
+        pytest.param("qat_lora", marks=pytest.mark.release),
+    ],
+)
 def test_the_program_computes_what_was_trained(kind: str, llama: Path) -> None:
     recipe = recipe_of(llama, f"train={kind}", "train.learning_rate=2e-3", "train.steps=6",
                        "train.loss=cross_entropy",

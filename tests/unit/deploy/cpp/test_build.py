@@ -183,6 +183,7 @@ def test_ids_are_those_of_the_library(kind: str, built: Path, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.release  # its kernels compute in tests/unit/stages/test_arm_kernels.py
 def test_the_arm_program_gives_the_same_tokens(export: Callable[..., Path], tmp_path: Path) -> None:
     require("cmake", "make", "aarch64-linux-gnu-g++", "qemu-aarch64")
     bundle = export("backend=xnnpack", "quant=8da8w", "runtime.attention=plain")
