@@ -184,8 +184,13 @@ def test_the_program_on_disk_agrees(
     assert relative_error(program_logits(program, IDS, 7), expected[6:]) < BAR
 
 
-@pytest.mark.release  # its layers are held above, and are stages' input as those of other tiers are
-@pytest.mark.parametrize(("backend", "quant"), [("portable", "none"), ("xnnpack", "8da8w")])
+@pytest.mark.parametrize(
+    ("backend", "quant"),
+    [
+        pytest.param("portable", "none", marks=pytest.mark.release),
+        pytest.param("xnnpack", "8da8w", marks=pytest.mark.slow),
+    ],
+)
 def test_a_whole_run(backend: str, quant: str, models: Any, tmp_path: Path) -> None:
     """From torchtune's checkpoint to a proven bundle."""
     root, _ = models("llama3_2")
