@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
+from typing import TextIO
 
 WIDTH = 100
-"""Columns of output that goes to no terminal, and the most of what does."""
+"""Most columns of a line on a terminal, and of a page that goes to none."""
 
 
-def columns_here() -> int:
-    """Columns of the terminal, or as the environment's COLUMNS says, but no more than WIDTH."""
+def page_columns() -> int:
+    """Columns of what people read by the page (help, lists): those of the terminal, or as the
+    environment's COLUMNS says, but no more than WIDTH, which they are without a terminal."""
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def columns_here(stream: TextIO | None = None) -> int:
+    """Columns of sentences: as ``page_columns``, but unlimited where the output goes to no
+    terminal and COLUMNS is not set, since programs such as grep read it by the line.
+
+    Args:
+        stream: that the sentences are written to; None: standard output.
+    """
+    stream = stream or sys.stdout
+    if stream.isatty() or os.environ.get("COLUMNS"):
+        return page_columns()
+    return sys.maxsize
 
 
 def folded(text: str, columns: int, hang: int = 0) -> str:

@@ -50,9 +50,9 @@ def next_step(
 ) -> list[tuple[str, str]]:
     """Whether an export of the checkpoint fits into the free memory, and the command to run next,
     as (name, value). The arguments are those of ``inspect``, whose result is ``inventory``."""
+    from llm_export.amounts import amount
     from llm_export.config.quoting import quoted_override
     from llm_export.free_memory import available_memory
-    from llm_export.predict.cost import amount
 
     source, free = _source(checkpoint, revision, adapter, config), available_memory()
     words = ["model=auto"]

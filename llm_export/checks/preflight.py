@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_export.amounts import amount
 from llm_export.checkpoints.hub import cached_snapshot
 from llm_export.checks.arm import arm_note
 from llm_export.checks.problem import Problem
@@ -16,7 +17,7 @@ from llm_export.free_memory import available_memory
 from llm_export.models.task import definition_of
 from llm_export.output.claim import require_claimable
 from llm_export.predict.available_resources import free_disk, require_room
-from llm_export.predict.cost import Prediction, amount, predict
+from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import bytes_of_outliers, is_here, program_bytes
 from llm_export.resolve.recipe import ResolvedRecipe, fill_in, resolve
 

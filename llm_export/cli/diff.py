@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_export import api
-from llm_export.cli.layout import columns_here, fold
+from llm_export.cli.layout import fold, page_columns
 from llm_export.cli.recipe_args import split_words
 from llm_export.config.difference import ABSENT
 from llm_export.errors import RecipeError
@@ -54,7 +54,7 @@ def table(rows: Sequence[tuple[str, str, str]]) -> str:
     """Rows of a key and its two values. Values that leave no room beside each other are below the
     key, folded to fit the terminal."""
     width = max(len(key) for key, _, _ in rows)
-    room = max(2 * _LEAST, columns_here() - width - 4)
+    room = max(2 * _LEAST, page_columns() - width - 4)
     beside = [row for row in rows if len(row[1]) <= room // 2 and len(row[2]) <= room // 2]
     middle = max((len(before) for _, before, _ in beside), default=0)
     lines = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from llm_export.cli.layout import beside
+from llm_export.cli.layout import on_page
 from llm_export.config.compose import Composer
 from llm_export.config.reference import describe_group
 from llm_export.config.schema import GROUPS
@@ -21,12 +21,12 @@ def print_groups(
         for key, kind, text in describe_group(word):
             print(f"  {word}.{key}  ({kind})")
             if text:
-                print("\n".join(beside("", text, 5)))
+                print("\n".join(on_page("", text, 5)))
         return 0
     parser.print_help()
     print("\nConfig groups (choose one as GROUP=OPTION; llm-export run --help GROUP says more):")
     for group in GROUPS:
-        print("\n".join(beside(f"  {group}:", ", ".join(composer.options(group)), 13)))
+        print("\n".join(on_page(f"  {group}:", ", ".join(composer.options(group)), 13)))
     print("\nRecipes:")
     for name in composer.options(""):
         print(f"  {name}")
@@ -37,4 +37,4 @@ def _print_options(composer: Composer, group: str) -> None:
     names = composer.options(group)
     width = max(map(len, names))
     for name in names:
-        print("\n".join(beside(f"  {name}", composer.describe(group, name)[0], width + 3)))
+        print("\n".join(on_page(f"  {name}", composer.describe(group, name)[0], width + 3)))

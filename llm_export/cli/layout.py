@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from llm_export.folding import WIDTH, columns_here, folded
+from llm_export.folding import WIDTH, columns_here, folded, page_columns
 
-__all__ = ["WIDTH", "beside", "columns_here", "fold", "gib"]
+__all__ = ["WIDTH", "beside", "columns_here", "fold", "gib", "on_page", "page_columns"]
 
 
 def fold(text: str, hang: int = 2) -> str:
@@ -16,7 +16,7 @@ def fold(text: str, hang: int = 2) -> str:
 
 def beside(name: str, text: str, width: int, columns: int | None = None) -> list[str]:
     """Lines with ``name`` in ``width`` columns and the text folded beside it, to ``columns`` or to
-    those of the terminal.
+    those of sentences (``columns_here``).
 
     A word is never broken, since it may be a command or a path that is to be copied.
     """
@@ -28,6 +28,11 @@ def beside(name: str, text: str, width: int, columns: int | None = None) -> list
     ) or [""]
     indent = " " * (width + 1)
     return [f"{name:<{width}} {first}".rstrip(), *(indent + line for line in others)]
+
+
+def on_page(name: str, text: str, width: int) -> list[str]:
+    """As ``beside``, for a list that people read by the page."""
+    return beside(name, text, width, page_columns())
 
 
 def gib(count: int) -> str:

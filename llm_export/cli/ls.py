@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 from llm_export import api
 from llm_export.api import KINDS, Row
-from llm_export.cli.layout import beside
+from llm_export.cli.layout import on_page
 from llm_export.cli.runtime_args import printable
 from llm_export.errors import MANY
 from llm_export.registry import OWN
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
         kind, names = listing.kind, listing.names
         if options.what is None and len(names) > MANY:
             print(f"{kind} (llm-export ls {kind} describes them)")
-            print("\n".join(beside(" ", "  ".join(map(printable, names)), 1)))
+            print("\n".join(on_page(" ", "  ".join(map(printable, names)), 1)))
         else:
             print(kind)
             _print_rows(listing.rows(), origins=options.what is not None)
@@ -54,4 +54,4 @@ def _print_rows(rows: list[Row], origins: bool) -> None:
         foreign = origins and row.origin not in ("", OWN)
         origin = f"  [{printable(row.origin)}]" if foreign else ""
         text = f"{printable(row.text)}{origin}"
-        print("\n".join(beside(f"  {printable(row.name)}", text, width + 3)))
+        print("\n".join(on_page(f"  {printable(row.name)}", text, width + 3)))

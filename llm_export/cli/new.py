@@ -13,7 +13,7 @@ import sys
 
 from llm_export import api
 from llm_export.api.recipe_files import ASKED
-from llm_export.cli.layout import beside
+from llm_export.cli.layout import on_page
 from llm_export.errors import RecipeError, nearest
 
 
@@ -80,7 +80,7 @@ def _ask(group: str, said: list[str], config_dir: str | None) -> str:
     print(f"{group}:")
     width = max(map(len, names)) + 3
     for name, text in names.items():
-        print("\n".join(beside(f"  {name}", text, width)))
+        print("\n".join(on_page(f"  {name}", text, width)))
     while True:
         try:
             answer = input(f"{group}? ").strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from llm_export.amounts import amount
 from llm_export.bundle.proof import Proof
 from llm_export.cli.answers_text import print_answers
 from llm_export.cli.evaluation_text import print_evaluation
@@ -14,7 +15,6 @@ from llm_export.metrics.comparison import ComparisonResult
 from llm_export.metrics.value import REFERENCE, Value
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord, for_people
-from llm_export.predict.cost import amount
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 

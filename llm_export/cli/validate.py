@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from llm_export.amounts import amount
     from llm_export.checks.problem import raise_problems
-    from llm_export.predict.cost import amount
 
     source, overrides = split_words(options.words)
     recipe = api.compose(source, overrides, options.config_dir).recipe

@@ -103,7 +103,8 @@ def changed(ratio: float, between: Interval | None, more: str, less: str, times:
         return f"{_times(ratio)} times{interval} {times}"
     word = more if ratio >= 1 else less
     if between is None:
-        return f"{_percent(abs(ratio - 1))} {word}"
+        share = _percent(abs(ratio - 1))
+        return times if share == _percent(0) else f"{share} {word}"
     sides = (between.low - 1, between.high - 1)
     if sides[0] < 0 < sides[1]:
         return (

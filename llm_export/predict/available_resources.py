@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from llm_export.amounts import amount
 from llm_export.errors import MissingDependencyError
-from llm_export.predict.cost import Prediction, amount
+from llm_export.predict.cost import Prediction
 
 _SLACK = 0.9
 """Less than this share of what is expected is too little: expectations are not exact."""

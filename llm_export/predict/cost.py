@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 
+from llm_export.amounts import amount
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.models.task import task_of
 from llm_export.predict.calibration import work
@@ -175,15 +176,6 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
         if recipe.verify.enabled:
             mapped += sizes.floats
     return 2 * program + mapped + logits + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
-
-
-def amount(count: float) -> str:
-    """Bytes in words."""
-    if count < 1e5:
-        return f"{count / 1e3:.1f} kB"
-    if count < 1e8:
-        return f"{count / 1e6:.1f} MB"
-    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from llm_export.memory import memory_mapped
 from llm_export.quant.blocks import each_block
-from llm_export.quant.mean_columns import LIFT, column_count
+from llm_export.quant.mean_columns import rounded_columns
 
 SMALLEST = 1e-12
 """Of a scale, where all values are zero."""
@@ -55,8 +54,10 @@ class GridSpec:
         if not self.offset_columns:
             return offset
         size, groups = self.group or inputs, offset.shape[1]
-        columns = F.pad(offset * (size / LIFT), (0, column_count(groups, size) - groups))
-        return Grid.symmetric(columns, self).values()[:, :groups] * (LIFT / size)
+        columns = rounded_columns(groups, size)
+        values = torch.zeros(len(offset), columns.width)
+        values[:, columns.places] = offset * (size / columns.lift)
+        return Grid.symmetric(values, self).values()[:, columns.places] * (columns.lift / size)
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Grid:
         q: int8 [N, K], within the bit range of the spec.
         scale: float32 [N, G], representable in ``spec.scale_dtype``.
         offset: float32 [N, G], in units of the weight; None if the spec has no zero point.
-        order: the groups [G], those first whose offsets matter most (``second_columns``); None
-            where that is unknown.
+        order: the groups of a block of ``mean_columns``, those first whose offsets matter most;
+            None where that is unknown.
     """
 
     q: Tensor

@@ -15,68 +15,51 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from llm_export.quant.grid import Grid
-from llm_export.quant.mean_columns import (
-    FINE,
-    LIFT,
-    SHARED_LIFT,
-    Second,
-    column_count,
-    second_columns,
-    shares_columns,
-)
-from llm_export.quant.second_columns import first_and_second, sums_of_means
+from llm_export.quant.mean_columns import FINE, Columns, kept_columns, rounded_columns
+from llm_export.quant.second_columns import first_and_second
 
 
-def offset_copies(grid: Grid) -> int:
-    """Copies of the columns that represent the offsets, where they are copies."""
-    return 1 if grid.spec.offset_columns else 2
-
-
-def seconds_of(grid: Grid) -> Tensor | float | None:
-    """Inputs of the second columns as sums of group means, [columns, groups], or the factor with
-    which they are those means; None where the columns are ``offset_copies`` of the means."""
-    seconds = _seconds(grid)
-    if seconds is None:
-        return None
+def columns_of(grid: Grid) -> Columns:
+    """The further columns that represent the offsets of a weight."""
     groups, size = _layout(grid)
-    return sums_of_means(seconds, groups) if shares_columns(groups, size) else 1 / FINE
+    if grid.spec.offset_columns:
+        return rounded_columns(groups, size)
+    order = None if grid.order is None else grid.order.tolist()
+    return kept_columns(groups, size, order)
 
 
-def factor_of_means(grid: Grid) -> float:
-    """What the group means are multiplied with."""
-    return LIFT if _seconds(grid) is None else SHARED_LIFT
+def inputs_of(columns: Columns, size: int) -> Tensor:
+    """The inputs of a block's columns as sums of the inputs of its groups of ``size``,
+    [block_width, block_groups * size]."""
+    n = columns.block_groups
+    means = torch.zeros(columns.block_width, n)
+    means[:n] = torch.eye(n)
+    for column, served in enumerate(columns.seconds, n):
+        for group, steps in served:
+            means[column, group] = steps / FINE
+    return means.repeat_interleave(size, 1) * (columns.lift / size)
 
 
 def with_offset_columns(grid: Grid) -> Grid:
-    """A weight [N, K] with offsets as a symmetric one [N, K + C], where C is ``exact_count``, or
-    ``column_count`` where the offsets were rounded before the weight."""
+    """A weight [N, K] with offsets as a symmetric one [N, K + C], where C is ``width`` times
+    ``copies`` of its columns (``columns_of``)."""
     assert grid.offset is not None
-    groups, size = _layout(grid)
+    columns, (_, size) = columns_of(grid), _layout(grid)
     spec = replace(grid.spec, group=size, zero_point=False, offset_columns=False)
-    left = grid.offset * (size / factor_of_means(grid))
-    seconds = _seconds(grid)
+    offset = grid.offset * (size / columns.lift)
     parts = [grid]
-    if seconds is not None:
-        parts.append(first_and_second(left, seconds, spec))
+    if columns.seconds:
+        parts.append(first_and_second(offset, columns, spec))
     else:
-        left = F.pad(left, (0, column_count(groups, size) - groups))
-        for _ in range(offset_copies(grid)):
+        left = torch.zeros(len(offset), columns.width)
+        left[:, columns.places] = offset
+        for _ in range(columns.copies):
             parts.append(Grid.symmetric(left, spec))
             left = left - parts[-1].values()
     q, scale = torch.cat([p.q for p in parts], 1), torch.cat([p.scale for p in parts], 1)
     return Grid(q, scale, None, spec)
-
-
-def _seconds(grid: Grid) -> list[Second] | None:
-    groups, size = _layout(grid)
-    seconds = None if grid.spec.offset_columns else second_columns(groups, size)
-    if seconds is None or grid.order is None or not shares_columns(groups, size):
-        return seconds
-    order = grid.order.tolist()
-    return [tuple((order[place], steps) for place, steps in served) for served in seconds]
 
 
 def _layout(grid: Grid) -> tuple[int, int]:

@@ -10,61 +10,51 @@ import torch
 from torch import Tensor
 
 from llm_export.quant.grid import SMALLEST, Grid, GridSpec
-from llm_export.quant.mean_columns import FINE, Second, exact_count
+from llm_export.quant.mean_columns import FINE, Columns
 
 _LARGEST = (7.0, 7.5, 6.5, 6.0)
 """First steps of a row's largest offset that are tried: two that share a column reach less far."""
 
 
-def sums_of_means(seconds: list[Second], groups: int) -> Tensor:
-    """Inputs of the second columns as sums of the groups' means, [columns, groups]."""
-    sums = torch.zeros(len(seconds), groups)
-    for column, served in enumerate(seconds):
-        for group, steps in served:
-            sums[column, group] = steps / FINE
-    return sums
-
-
-def first_and_second(offset: Tensor, seconds: list[Second], spec: GridSpec) -> Grid:
+def first_and_second(offset: Tensor, columns: Columns, spec: GridSpec) -> Grid:
     """Columns for offsets [N, G] with one scale for each row, that with the least squared error."""
     assert spec.group is not None
-    width = exact_count(offset.shape[1], spec.group)
     largest = offset.abs().amax(1, keepdim=True)
     tried = []
     for steps in _LARGEST:
         scale = (largest / steps).clamp(min=SMALLEST).to(spec.scale_dtype).to(torch.float32)
-        q, error = _rounded(offset / scale, seconds, width, spec)
+        q, error = _rounded(offset / scale, columns, spec)
         tried.append((q, scale, error * scale.square()))
     qs, scales, errors = map(torch.stack, zip(*tried, strict=True))
     best = errors.squeeze(-1).argmin(0)
     q, scale = (found[best, torch.arange(len(offset))] for found in (qs, scales))
-    return Grid(q, scale.repeat(1, width // spec.group), None, spec)
+    return Grid(q, scale.repeat(1, columns.width // spec.group), None, spec)
 
 
-def _rounded(
-    offset: Tensor, seconds: list[Second], width: int, spec: GridSpec
-) -> tuple[Tensor, Tensor]:
+def _rounded(offset: Tensor, columns: Columns, spec: GridSpec) -> tuple[Tensor, Tensor]:
     """Integers [N, width] for offsets in first steps, and the squared error of each row [N, 1]."""
-    rows, groups = offset.shape
-    q = torch.zeros(rows, width, dtype=torch.int8)
+    rows, n = len(offset), columns.block_groups
+    blocks = offset.unflatten(1, (columns.blocks, n))
+    q = torch.zeros(rows, columns.blocks, columns.block_width, dtype=torch.int8)
     error = torch.zeros(rows, 1)
-    for served in sorted({len(each) for each in seconds}):
-        columns = [i for i, each in enumerate(seconds) if len(each) == served]
-        members = torch.tensor([[group for group, _ in seconds[i]] for i in columns])
-        fine = torch.tensor([steps for _, steps in seconds[columns[0]]]) / FINE
-        first, second, lost = _nearest(offset[:, members], fine, spec)
-        q[:, members.flatten()] = first.flatten(1)
-        q[:, [groups + i for i in columns]] = second
-        error += lost.sum(1, keepdim=True)
-    return q, error
+    for served in sorted({len(each) for each in columns.seconds}):
+        own = [i for i, each in enumerate(columns.seconds) if len(each) == served]
+        members = torch.tensor([[group for group, _ in columns.seconds[i]] for i in own])
+        fine = torch.tensor([steps for _, steps in columns.seconds[own[0]]]) / FINE
+        first, second, lost = _nearest(blocks[:, :, members], fine, spec)
+        q[:, :, members.flatten()] = first.flatten(2)
+        q[:, :, [n + i for i in own]] = second
+        error += lost.sum((1, 2)).unsqueeze(1)
+    return q.flatten(1), error
 
 
 def _nearest(wanted: Tensor, fine: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor, Tensor]:
-    """Of offsets [N, C, S] that share C columns, the integers of first [N, C, S] and second columns
-    [N, C], and the squared errors [N, C], by trying every integer of a second column."""
+    """Of offsets [..., C, S] that share C columns, the integers of first [..., C, S] and second
+    columns [..., C], and the squared errors [..., C], by trying every integer of a second column.
+    """
     first = torch.zeros_like(wanted, dtype=torch.int8)
-    second = torch.zeros(wanted.shape[:2], dtype=torch.int8)
-    least = torch.full(wanted.shape[:2], torch.inf)
+    second = torch.zeros(wanted.shape[:-1], dtype=torch.int8)
+    least = torch.full(wanted.shape[:-1], torch.inf)
     for c in range(spec.low, spec.high + 1):
         left = wanted - c * fine
         q = left.round().clamp(spec.low, spec.high)

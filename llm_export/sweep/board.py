@@ -185,7 +185,7 @@ class Board:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            print(folded(text, columns_here(), 2), file=sys.stderr, flush=True)
+            print(folded(text, columns_here(sys.stderr), 2), file=sys.stderr, flush=True)
 
 
 def _complain(name: str, failure: Failure) -> None:

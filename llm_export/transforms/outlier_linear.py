@@ -6,18 +6,12 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from llm_export.models.components.outlier_linear import MeanColumns, OutlierLinear
+from llm_export.models.components.outlier_linear import MeanInputs, OutlierLinear
 from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.layer_spec import LayerQuantSpec
-from llm_export.quant.mean_columns import column_count, exact_count
-from llm_export.quant.offset_columns import (
-    factor_of_means,
-    offset_copies,
-    seconds_of,
-    with_offset_columns,
-)
+from llm_export.quant.offset_columns import columns_of, inputs_of, with_offset_columns
 from llm_export.quant.outlier_selection import by_product
 
 
@@ -44,20 +38,14 @@ def use_outlier_linear(
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
-    means, sums = None, None
+    means, factors = None, None
     if grid.offset is not None and not in_kernel:
-        groups, seconds = grid.offset.shape[1], seconds_of(grid)
-        width = column_count(groups, base.in_features // groups)
-        means = MeanColumns(groups, width, offset_copies(grid), factor_of_means(grid))
-        if seconds is not None:
-            width = exact_count(groups, base.in_features // groups)
-            again = seconds if isinstance(seconds, float) else None
-            means = replace(means, width=width, copies=1, again=again)
-        if isinstance(seconds, Tensor):
-            sums = seconds
+        further = columns_of(grid)
+        means = MeanInputs(further.blocks, further.copies)
+        factors = inputs_of(further, base.in_features // further.groups)
         grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)
-    made = OutlierLinear(base, means, columns, values, sums, by_product=selects)
+    made = OutlierLinear(base, means, factors, columns, values, by_product=selects)
     _exchange(model, name, made)
     return grid
 

@@ -29,17 +29,20 @@ def opened(path: str | Path | Bundle, tokenizer: str | Path | None = None) -> Bu
 
     Raises:
         BundleRuntimeError: it is neither, or lacks what is needed to run it, which is named.
+        ArgumentError: a tokenizer is given for a bundle.
     """
     if isinstance(path, Bundle):
-        return path
-    local = fetched(path) if is_hub_id(path) else Path(path)
-    if not is_foreign(local):
+        local, is_bundle = path.path, True
+    else:
+        local = fetched(path) if is_hub_id(path) else Path(path)
+        is_bundle = not is_foreign(local)
+    if is_bundle:
         if tokenizer is not None:
             raise ArgumentError(
                 "tokenizer is for programs without a manifest; this is a bundle, which has its own",
                 fix="leave tokenizer out",
             )
-        return Bundle.open(local)
+        return path if isinstance(path, Bundle) else Bundle.open(local)
     from runtime_py.foreign.view import bundle_of
 
     where = None if tokenizer is None else \

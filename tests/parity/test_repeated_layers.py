@@ -110,7 +110,7 @@ def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
 
 @pytest.mark.release
 def test_kept_offsets_on_xnnpack(tmp_path: Path) -> None:
-    """Of 576 inputs some groups share a column, in each layer others, as its inputs say."""
+    """Of 576 inputs some groups share a column, as the inputs of the layers say."""
     config = {**settings("llama", next(iter(MEMBERS["llama"]))), "num_hidden_layers": 5}
     config |= {"hidden_size": 576, "intermediate_size": 64, "num_attention_heads": 2,
                "num_key_value_heads": 1, "head_dim": 64}  # fmt: skip

@@ -5,15 +5,25 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from llm_export.config.quant_schema import CalibrationConfig
+from llm_export.config.schema import Recipe
 from llm_export.errors import InputError
 from llm_export.evaluation.eval_text import read_text
 from llm_export.models.contract import TextReader
+from llm_export.models.task import task_of
 from llm_export.pipeline.artifacts import Source
+from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding.base import Needs
 from llm_export.stages.quantization.calibration_dataset import dataset_text
 
 _WORD = "text"
 _CHARACTERS = 16
 """Characters of a dataset to read per token: four times the average of English."""
+
+
+def rounding_calibrates(recipe: Recipe) -> bool:
+    """Whether weights are rounded by what they read on the calibration text."""
+    needs = ROUNDERS.get(recipe.quant.rounding.method).needs
+    return needs is not Needs.nothing and task_of(recipe.model).reads_text
 
 
 def calibration_windows(

@@ -16,7 +16,6 @@ import llm_export.quant
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.config.schema import Recipe
-from llm_export.models.task import task_of
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rounding import ROUNDERS
@@ -24,7 +23,7 @@ from llm_export.quant.rounding.base import Needs, Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec
-from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantization.calibration import calibration_windows, rounding_calibrates
 from llm_export.versions import package_versions
 
 
@@ -38,7 +37,7 @@ def rounded_weights(
     method = ROUNDERS.get(settings.method)
     windows, finished = [], None
     needy = method.needs is Needs.products
-    if method.needs is not Needs.nothing and task_of(recipe.model).reads_text:
+    if rounding_calibrates(recipe):
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
     if method.costly:
         config = {**asdict(recipe.model), "checkpoint": dict(artifact.source.checkpoint.config())}

@@ -8,22 +8,15 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from llm_export.config.schema import Recipe
-from llm_export.models.task import task_of
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.grid import Grid
-from llm_export.quant.inputs import (
-    group_mean_squares,
-    input_ranges,
-    outlier_channels,
-    with_outliers,
-)
-from llm_export.quant.mean_columns import shares_columns
-from llm_export.quant.rounding import ROUNDERS
-from llm_export.quant.rounding.base import Needs, Rounded
+from llm_export.quant.inputs import input_ranges, outlier_channels, with_outliers
+from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantization.offset_order import ordered_offsets
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.transforms.base import Transform
 from llm_export.transforms.quantize import by_grids
@@ -61,7 +54,7 @@ def quantized_weights(
     """
     rounded, finished = rounded_weights(artifact, recipe, ctx, outliers)
     choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in artifact.choices)
-    grids = _ordered(artifact, recipe, rounded, outliers)
+    grids = ordered_offsets(artifact, recipe, rounded, outliers)
     training = {n: o.training_db for n, o in rounded.items() if o.training_db is not None}
     return QuantizedWeights(choices, grids, training, outliers, finished)
 
@@ -78,35 +71,6 @@ def found_outliers(
     ranges = input_ranges(artifact.model, [c.name for c in able], windows)
     channels = outlier_channels(ranges, able)
     return tuple(with_outliers(c, channels) for c in artifact.choices), channels
-
-
-def _ordered(
-    artifact: Prepared,
-    recipe: Recipe,
-    rounded: Mapping[str, Rounded],
-    outliers: Mapping[str, Tensor],
-) -> dict[str, Grid]:
-    """Name -> quantized weight, which says which groups' offsets matter most where some share a
-    column: those whose inputs have the largest means."""
-    grids = {name: one.grid for name, one in rounded.items()}
-    sharing = {
-        choice.name: choice.shape[1] // choice.group_size
-        for choice in artifact.choices
-        if choice.name in rounded
-        and choice.group_size
-        and choice.has_offset_columns
-        and not choice.spec_of(rounded[choice.name].how).offset_columns
-        and shares_columns(choice.shape[1] // choice.group_size, choice.group_size)
-    }
-    calibrates = ROUNDERS.get(recipe.quant.rounding.method).needs is not Needs.nothing
-    calibrates = (calibrates or bool(outliers)) and task_of(recipe.model).reads_text
-    if not sharing or not calibrates:
-        return grids
-    windows = calibration_windows(recipe.quant.calibration, artifact.source, artifact.model)
-    squares = group_mean_squares(artifact.model, sharing, windows, outliers)
-    for name, found in squares.items():
-        grids[name] = replace(grids[name], order=found.argsort(descending=True, stable=True))
-    return grids
 
 
 def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuantSpec:

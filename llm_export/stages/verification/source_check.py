@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from llm_export.amounts import amount
 from llm_export.bundle.proof import SourceComparison
 from llm_export.config.schema import OptionalCheck, Recipe
 from llm_export.errors import MissingDependencyError, VerificationError
@@ -135,7 +136,7 @@ def _logits(
     needed, free = 5 * source.parameters, available_memory()
     if needed > free:
         raise NotComparable(
-            f"transformers' model needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
+            f"transformers' model needs {amount(needed)} of memory, {amount(free)} are free"
         )
     ours = reference()
     release_memory(always=True)

@@ -16,6 +16,7 @@ from llm_export.metrics.interval import Interval
         (0.994, None, "0.6% slower"),
         (1.01, (0.97, 1.05), "1% (3% slower to 5% faster) faster"),
         (2.31, (2.1, 2.5), "2.3 times (2.1 to 2.5) as fast"),
+        (1.0, None, "as fast"),
         (0.4, None, "0.4 times as fast"),
         (282.3, (99.4, 300.0), "282 times (99 to 300) as fast"),
     ],

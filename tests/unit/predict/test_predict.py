@@ -11,13 +11,14 @@ import torch
 from stage_tools import transformed_of
 
 from llm_export import api
+from llm_export.amounts import amount
 from llm_export.errors import MissingDependencyError
 from llm_export.free_memory import available_memory
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import PredictedCost, RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.predict.available_resources import free_disk, require_room
-from llm_export.predict.cost import Prediction, amount, predict
+from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import sizes_of
 from llm_export.resolve.recipe import resolve
 from llm_export.runner.cost_estimate import compare
@@ -143,7 +144,14 @@ def test_prediction_and_outcome_stand_beside_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(950, "0.9 kB"), (3_940_000, "3.9 MB"), (138_500_000, "138 MB"), (1_740_000_000, "1.7 GB")],
+    [
+        (950, "0.9 kB"),
+        (3_940_000, "3.9 MB"),
+        (138_500_000, "138 MB"),
+        (999_400_000, "999 MB"),
+        (999_500_000, "1.0 GB"),
+        (1_740_000_000, "1.7 GB"),
+    ],
 )
 def test_bytes_have_two_digits_or_more(count: int, said: str) -> None:
     assert amount(count) == said

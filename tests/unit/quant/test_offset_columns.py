@@ -16,14 +16,11 @@ from llm_export.quant.grid import Grid, GridSpec, sqnr
 from llm_export.quant.mean_columns import (
     column_count,
     exact_count,
-    second_columns,
+    kept_columns,
+    rounded_columns,
     shares_columns,
 )
-from llm_export.quant.offset_columns import (
-    factor_of_means,
-    seconds_of,
-    with_offset_columns,
-)
+from llm_export.quant.offset_columns import columns_of, inputs_of, with_offset_columns
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.transforms.outlier_linear import use_outlier_linear
@@ -43,14 +40,11 @@ def offsets_of(merged: Grid, grid: Grid) -> Tensor:
     size, offset = merged.spec.group, grid.offset
     assert size is not None
     assert offset is not None
-    groups, seconds = offset.shape[1], seconds_of(grid)
-    further = merged.values()[:, groups * size :]
-    if seconds is None:
-        further = further.reshape(len(further), -1, column_count(groups, size)).sum(1)[:, :groups]
-    else:
-        sums = torch.eye(groups) * seconds if isinstance(seconds, float) else seconds
-        further = further[:, :groups] + further[:, groups : groups + len(sums)] @ sums
-    return further * (factor_of_means(grid) / size)
+    columns = columns_of(grid)
+    further = merged.values()[:, offset.shape[1] * size :]
+    further = further.unflatten(1, (columns.copies, columns.blocks, -1)).sum(1)
+    # An input of 1 in each group alone: what its block's columns make of it is the group's offset.
+    return (further @ inputs_of(columns, size)[:, ::size]).flatten(1)
 
 
 @settings(deadline=None, max_examples=25)
@@ -62,8 +56,10 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
     rows: int, groups: int, size: int, seed: int, ordered: bool
 ) -> None:
     grid = affine(rows, groups, size, seed)
+    n = columns_of(grid).block_groups
+    order = torch.randperm(n) if ordered else torch.arange(n)
     if ordered:
-        grid = replace(grid, order=torch.randperm(groups))
+        grid = replace(grid, order=order)
     merged = with_offset_columns(grid)
     kept = offsets_of(merged, grid)
     assert grid.offset is not None
@@ -74,14 +70,13 @@ def test_offsets_are_kept_to_a_fraction_of_a_step(
     assert int(merged.q.max()) <= 7
     largest = grid.offset.abs().amax(1, keepdim=True)
     far = (kept - grid.offset).abs() / largest
-    # The last groups may share a column: two then have a quarter of a step instead of a 16th.
-    seconds = second_columns(groups, size) or [((g, 1),) for g in range(groups)]
-    order = torch.arange(groups) if grid.order is None else grid.order
-    pairs = order[2 * len(seconds) - groups :]
-    assert len(pairs) <= groups / 2
-    assert far[:, pairs].le(1 / 24 + 1e-12).all()
-    far[:, pairs] = 0
-    assert far.le(1 / 90 + 1e-12).all()
+    # The last groups of a block may share a column: two have a quarter of a step instead of a 16th.
+    alone = [s[0][0] for s in kept_columns(groups, size, order.tolist()).seconds if len(s) == 1]
+    alone = alone or order.tolist()
+    assert alone == order[: len(alone)].tolist()
+    assert len(alone) >= n / 2
+    assert far.le(1 / 24 + 1e-12).all()
+    assert far.unflatten(1, (-1, n))[:, :, alone].le(1 / 90 + 1e-12).all()
 
 
 @pytest.mark.parametrize(
@@ -94,14 +89,30 @@ def test_columns_of_kept_offsets_by_inputs(inputs: int, columns: int) -> None:
 
 
 def test_the_groups_that_matter_most_share_no_column() -> None:
+    """Of each block of nine groups, the last four of the order."""
     grid = affine(64, 18, 32, 0)
-    order = torch.arange(18).flip(0)
+    order = torch.arange(9).flip(0)
     far = []
     for one in (grid, replace(grid, order=order)):
         assert one.offset is not None
-        far.append((offsets_of(with_offset_columns(one), one) - one.offset).square().mean(0))
-    assert far[0][:10].max() < far[0][10:].min() / 3
-    assert far[1][8:].max() < far[1][:8].min() / 3
+        lost = (offsets_of(with_offset_columns(one), one) - one.offset).square().mean(0)
+        far.append(lost.unflatten(0, (2, 9)))
+    assert far[0][:, :5].max() < far[0][:, 5:].min() / 3
+    assert far[1][:, 4:].max() < far[1][:, :4].min() / 3
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kept", "rounded"),
+    [(576, (2, 16), (2, 16)), (1536, (6, 16), (4, 16)), (2048, (4, 16), (4, 16)),
+     (5504, (4, 48), (4, 48)), (1088, (2, 32), (2, 32)), (96, (1, 32), (1, 32))],
+)  # fmt: skip
+def test_blocks_fit_a_tile_where_groups_and_columns_allow(
+    inputs: int, kept: tuple[int, int], rounded: tuple[int, int]
+) -> None:
+    for made, expected in (
+        (kept_columns(inputs // 32, 32), kept), (rounded_columns(inputs // 32, 32), rounded),
+    ):  # fmt: skip
+        assert (made.blocks, made.block_width) == expected
 
 
 @settings(deadline=None, max_examples=12)

@@ -16,6 +16,7 @@ from hub_server import hub_server
 
 from llm_export.errors import BundleError
 from runtime_py import LLM, ArgumentError, BundleRuntimeError
+from runtime_py.bundle import Bundle
 from runtime_py.engines import opener
 from runtime_py.foreign import is_foreign
 from runtime_py.foreign.facts import Shaped, _entry
@@ -231,8 +232,9 @@ def test_a_manifest_of_another_program_is_told() -> None:
 
 def test_bundles_keep_their_tokenizer(portable_bundle: Path) -> None:
     assert not is_foreign(portable_bundle)
-    with pytest.raises(ArgumentError, match=r"this is a bundle, which has its own"):
-        LLM.load(portable_bundle, tokenizer=HF)
+    for given in (portable_bundle, Bundle.open(portable_bundle)):
+        with pytest.raises(ArgumentError, match=r"this is a bundle, which has its own"):
+            LLM.load(given, tokenizer=HF)
 
 
 def test_ids_of_the_hub_are_told_from_paths(
