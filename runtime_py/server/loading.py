@@ -53,8 +53,8 @@ def _llm(bundle: Bundle, settings: Settings) -> LLM:
     from runtime_py.llm import LLM
 
     return LLM.load(
-        bundle, engine=settings.engine, tokenizer=settings.tokenizer, threads=settings.threads,
-        adapter=settings.adapter, verify_hashes=settings.verify_hashes,
+        bundle, engine=settings.engine, threads=settings.threads, adapter=settings.adapter,
+        verify_hashes=settings.verify_hashes,
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from runtime_py.foreign import is_foreign
 from runtime_py.foreign.facts import Shaped, _entry
 from runtime_py.foreign.find import one_program
 from runtime_py.foreign.hub import is_hub_id
+from runtime_py.server import Settings
+from runtime_py.server.loading import Loading
 
 REAL = Path(__file__).parents[2] / "foreign"
 HF = REAL / "hf"
@@ -55,6 +57,14 @@ def printed(path: Path, **given: Any) -> str:
     with LLM.load(path, **given) as llm:
         text = llm.chat("hello", max_new_tokens=4).text
     return "".join(c for c in text if c.isprintable() or c in "\n\t") + "\n"
+
+
+def test_a_server_loads_a_program_with_a_tokenizer() -> None:
+    loading = Loading(REAL / WORKS[0], Settings(tokenizer=str(HF)))
+    loading.open_local()
+    with loading() as llm:
+        assert isinstance(llm, LLM)
+        assert answer(llm, count=2) == EXPECTED[:2]
 
 
 @pytest.mark.parametrize("maker", WORKS)
