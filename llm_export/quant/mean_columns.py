@@ -43,7 +43,7 @@ Second = tuple[tuple[int, int], ...]
 @dataclass(frozen=True)
 class Columns:
     """Further columns of a weight. Those of a block are one for each of its groups, then second
-    ones, then zeros.
+    ones. Zeros up to ``width`` follow them in each block if that comes out even, else the last one.
 
     Attributes:
         groups: of the weight.
@@ -65,7 +65,13 @@ class Columns:
 
     @property
     def block_width(self) -> int:
-        return self.width // self.blocks
+        even = self.width // self.blocks if self.width % self.blocks == 0 else _OUTPUTS + 1
+        return even if even <= _OUTPUTS else self.block_groups + len(self.seconds)
+
+    @property
+    def zeros(self) -> int:
+        """Columns behind the last block."""
+        return self.width - self.blocks * self.block_width
 
     @property
     def lift(self) -> float:
@@ -87,15 +93,17 @@ def column_count(groups: int, group_size: int) -> int:
 def exact_count(groups: int, group_size: int) -> int:
     """Columns of a weight that keeps the offsets of an earlier quantization: first and second
     columns, in whole groups."""
-    both = 2 * column_count(groups, group_size)
-    least = -(-(groups + math.ceil(_ALONE * groups)) // group_size) * group_size
-    return both if groups > _WIDEST else least
+    if _with_seconds(groups, group_size) is None:
+        return 2 * column_count(groups, group_size)
+    return _least_count(groups, group_size)
 
 
-def rounded_columns(groups: int, group_size: int) -> Columns:
-    """For offsets that are rounded before the weight is."""
+def rounded_columns(groups: int, group_size: int, copies: int = 1) -> Columns:
+    """For offsets that are rounded before the weight is, or for copies of what is left of them."""
     width = column_count(groups, group_size)
-    return Columns(groups, _blocks(groups, width), width)
+    able = [n for n in _divisors(groups) if groups // n <= _OUTPUTS]
+    even = (n for n in able if width % n == 0 and width // n <= _OUTPUTS)
+    return Columns(groups, next(even, able[0]), width, copies)
 
 
 def kept_columns(groups: int, group_size: int, order: Sequence[int] | None = None) -> Columns:
@@ -104,15 +112,16 @@ def kept_columns(groups: int, group_size: int, order: Sequence[int] | None = Non
     Args:
         order: the groups of a block, those first that share a column last; None: as they are.
     """
-    width, one = exact_count(groups, group_size), column_count(groups, group_size)
-    if width == 2 * one:
-        return Columns(groups, _blocks(groups, one), one, copies=2)
-    blocks = _blocks(groups, width)
-    n, seconds = groups // blocks, (width - groups) // blocks
+    found = _with_seconds(groups, group_size)
+    if found is None:
+        return rounded_columns(groups, group_size, copies=2)
+    blocks, seconds = found
+    n = groups // blocks
     order = range(n) if order is None else order
-    alone = n - 2 * max(0, n - seconds)
+    alone = n - 2 * (n - seconds)
     singles = [((order[i], 1),) for i in range(alone)]
     pairs = [((order[i], 1), (order[i + 1], COARSE)) for i in range(alone, n, 2)]
+    width = _least_count(groups, group_size)
     return Columns(groups, blocks, width, seconds=(*singles, *pairs))
 
 
@@ -122,7 +131,23 @@ def shares_columns(groups: int, group_size: int) -> bool:
     return any(len(served) > 1 for served in seconds)
 
 
-def _blocks(groups: int, width: int) -> int:
-    """As few as leave ``_OUTPUTS`` columns in each, if groups and columns allow."""
-    able = [n for n in range(1, groups + 1) if groups % n == 0 and width % n == 0]
-    return next((n for n in able if width // n <= _OUTPUTS), able[-1])
+def _least_count(groups: int, group_size: int) -> int:
+    return -(-(groups + math.ceil(_ALONE * groups)) // group_size) * group_size
+
+
+def _with_seconds(groups: int, group_size: int) -> tuple[int, int] | None:
+    """Blocks that fit a tile, and second columns of each; None where there are none, or where a
+    second copy is no wider."""
+    width = _least_count(groups, group_size)
+    if groups > _WIDEST or width == 2 * column_count(groups, group_size):
+        return None
+    for blocks in _divisors(groups):
+        n = groups // blocks
+        seconds = min(n, (width - groups) // blocks)
+        if n + seconds <= _OUTPUTS and seconds >= _ALONE * n:
+            return blocks, seconds
+    return None
+
+
+def _divisors(groups: int) -> list[int]:
+    return [n for n in range(1, groups + 1) if groups % n == 0]

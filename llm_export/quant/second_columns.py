@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llm_export.quant.grid import SMALLEST, Grid, GridSpec
 from llm_export.quant.mean_columns import FINE, Columns
@@ -45,7 +46,7 @@ def _rounded(offset: Tensor, columns: Columns, spec: GridSpec) -> tuple[Tensor, 
         q[:, :, members.flatten()] = first.flatten(2)
         q[:, :, [n + i for i in own]] = second
         error += lost.sum((1, 2)).unsqueeze(1)
-    return q.flatten(1), error
+    return F.pad(q.flatten(1), (0, columns.zeros)), error
 
 
 def _nearest(wanted: Tensor, fine: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor, Tensor]:

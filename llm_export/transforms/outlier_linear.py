@@ -41,7 +41,7 @@ def use_outlier_linear(
     means, factors = None, None
     if grid.offset is not None and not in_kernel:
         further = columns_of(grid)
-        means = MeanInputs(further.blocks, further.copies)
+        means = MeanInputs(further.blocks, further.zeros, further.copies)
         factors = inputs_of(further, base.in_features // further.groups)
         grid = with_offset_columns(grid)
     selects = columns is not None and by_product(len(columns), base.in_features)

@@ -19,10 +19,12 @@ class MeanInputs:
 
     Attributes:
         blocks: of adjacent inputs, whose sums have the same factors.
+        zeros: inputs behind those of the last block, up to a whole group of columns.
         copies: of these inputs.
     """
 
     blocks: int
+    zeros: int
     copies: int
 
 
@@ -95,11 +97,14 @@ class OutlierLinear(nn.Linear):
         return F.linear(x, self.weight, self.bias)
 
     def _further(self, x: Tensor, means: MeanInputs) -> list[Tensor]:
-        """The inputs [..., K] -> [..., blocks * sums] each, of ``copies``.
+        """The inputs [..., K] -> [..., blocks * sums + zeros] each, of ``copies``.
 
         By a product, since delegates have no mean over channels; a dimension that may vary is left
         to be inferred, since they support no computed size.
         """
         lead, (outputs, size) = inferred(x), self.mean.shape
         found = F.linear(x.reshape(*lead, means.blocks, size), self.mean)
-        return [found.reshape(*lead, means.blocks * outputs)] * means.copies
+        found = found.reshape(*lead, means.blocks * outputs)
+        if means.zeros:
+            found = F.pad(found, (0, means.zeros))
+        return [found] * means.copies

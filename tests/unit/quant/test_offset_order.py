@@ -15,6 +15,7 @@ from llm_export.models.components.outlier_linear import OutlierLinear
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.stages.quantization.offset_order import orders
 
 
 def factors(path: Path, file: Path, words: list[str]) -> dict[str, torch.Tensor]:
@@ -51,3 +52,16 @@ def test_linears_of_a_kind_share_the_same_groups(tmp_path: Path) -> None:
     plain = factors(tmp_path, file, ["quant.rounding.method=minmax", "quant.outliers=0"])
     second = next(iter(plain.values()))[9:, ::32]
     assert [row.nonzero().flatten().tolist() for row in second][-2:] == [[5, 6], [7, 8]]
+
+
+def test_an_order_is_of_one_kind_of_linear() -> None:
+    """Whatever else differs by a number: a place in a sequence, an expert, a width."""
+    first, second = torch.arange(18.0), torch.arange(18.0).flip(0)
+    sharing = {"layers.0.mlp.0": (18, 32), "layers.0.mlp.2": (18, 32), "layers.1.mlp.0": (36, 32),
+               "layers.1.mlp.2": (18, 32), "layers.0.none": (18, 32)}  # fmt: skip
+    squares = {"layers.0.mlp.0": first, "layers.0.mlp.2": second, "layers.1.mlp.0": torch.ones(36)}
+    found = {name: order.tolist() for name, order in orders(squares, sharing).items()}
+    assert found["layers.0.mlp.0"] == [*range(8, -1, -1)]
+    assert found["layers.0.mlp.2"] == found["layers.1.mlp.2"] == [*range(9)]
+    assert found["layers.1.mlp.0"] == [*range(9)]
+    assert "layers.0.none" not in found
