@@ -1,8 +1,8 @@
 """Decoding speed of bundles that take turns in one process, a few steps each.
 
 python benchmarks/steps_in_turns.py A B... [--prompt 512] [--turns 120] [--threads 2]
-    prints the median step of each, and how many times as fast as A the others are, with 95 %
-    confidence intervals of the turns
+    prints the median step of each, and how many times as fast as A the others are: geometric means
+    of the turns' ratios, with 95 % confidence intervals that take turns as independent
 
 llm-export bench measures whole prompts and answers, each in a process of its own. On a machine
 whose speed changes by the second their ratios have wide ranges. Here a turn takes milliseconds, so
@@ -32,8 +32,14 @@ STEPS = 3
 def measured(bundles: list[Path], prompt: int, turns: int, threads: int) -> list[list[float]]:
     """Seconds of a step by bundle and turn."""
     models = [LLM.load(bundle, threads=threads) for bundle in bundles]
-    ids = [100 + i * 37 % 3000 for i in range(prompt)]
     tokens = (turns + 2) * (STEPS + 1)
+    context = min(model.engine.context_length for model in models)
+    if prompt + tokens > context:
+        raise SystemExit(
+            f"{prompt} tokens and {turns} turns take {prompt + tokens} positions of a context of "
+            f"{context}: fewer --turns or a shorter --prompt"
+        )
+    ids = [100 + i * 37 % 3000 for i in range(prompt)]
     answers = [
         model.stream(ids, max_new_tokens=tokens, temperature=0.0, ignore_eos=True)
         for model in models
@@ -66,6 +72,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
+    if given.turns < 2 or given.prompt < 1 or given.threads < 1:
+        parser.error("--turns must be 2 or more, --prompt and --threads 1 or more")
     found = measured(given.bundles, given.prompt, given.turns, given.threads)
     for bundle, seconds in zip(given.bundles, found, strict=True):
         line = f"{bundle.name}: {statistics.median(seconds) * 1e3:.2f} ms a step"

@@ -74,7 +74,7 @@ class Conversation:
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
             f"{self._llm.engine.context_length} tokens of context; /help lists the commands"
         )
-        _note(fold(begin))
+        _note(fold(begin, stream=sys.stderr))
         if self._session is not None:
             _note(printable(self._session.told()))
         while (line := _read_line()) is not None:

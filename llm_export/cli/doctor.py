@@ -25,7 +25,7 @@ from rich.table import Table
 
 from llm_export import api
 from llm_export.cli.arm_parts import arm_state, get_arm
-from llm_export.cli.layout import WIDTH, beside, gib
+from llm_export.cli.layout import WIDTH, beside, gib, page_columns
 from llm_export.cli.target_args import print_device
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _console() -> Console:
     if sys.stdout.isatty():
         terminal = Console(highlight=False)
         return terminal if terminal.width <= WIDTH else Console(highlight=False, width=WIDTH)
-    return Console(highlight=False, width=WIDTH, no_color=True)
+    return Console(highlight=False, width=page_columns(), no_color=True)
 
 
 def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TextIO
 
 from llm_export.folding import WIDTH, columns_here, folded, page_columns
 
 __all__ = ["WIDTH", "beside", "columns_here", "fold", "gib", "on_page", "page_columns"]
 
 
-def fold(text: str, hang: int = 2) -> str:
-    """The text, folded to the columns of the terminal; see ``folded``."""
-    return folded(text, columns_here(), hang)
+def fold(text: str, hang: int = 2, stream: TextIO | None = None) -> str:
+    """The text, folded to the columns of the stream, or of standard output; see ``folded``."""
+    return folded(text, columns_here(stream), hang)
 
 
 def beside(name: str, text: str, width: int, columns: int | None = None) -> list[str]:
